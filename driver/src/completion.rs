@@ -1,0 +1,91 @@
+//! What may come back from the kernel: one closed set.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::{ConnectionId, FileId};
+
+/// Something that happened. Borrowed data is valid during the call only.
+#[derive(Debug)]
+pub enum Completion<'a> {
+    /// A connection was accepted; it is being read from already.
+    Accepted {
+        /// Its slot and generation.
+        connection: ConnectionId,
+        /// The other end.
+        peer: SocketAddr,
+    },
+    /// Accepting failed (descriptors or memory ran out). The driver pauses and tries again by itself.
+    AcceptFailed {
+        /// Why.
+        error: io::Error,
+    },
+    /// Bytes arrived, in order. Mutable, so that a mask can be taken off in place.
+    Received {
+        /// From whom.
+        connection: ConnectionId,
+        /// At least one byte.
+        data: &'a mut [u8],
+    },
+    /// A send was cut short because the peer does not read. Ask for no other send on this connection
+    /// before [`Completion::Writable`]; then send the rest, `payload[sent..]`. A send that was taken
+    /// whole is not reported.
+    Stalled {
+        /// To whom.
+        connection: ConnectionId,
+        /// The payload of the send that stalled.
+        payload: Bytes,
+        /// How many of its bytes the kernel took.
+        sent: usize,
+    },
+    /// A stalled connection takes bytes again.
+    Writable {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The peer closed its end, or the connection failed. Reported once; nothing more will be received.
+    /// The shard answers with [`Operation::Close`](crate::Operation::Close).
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
+        /// `None` where the peer closed in good order.
+        cause: Option<io::Error>,
+    },
+    /// The last completion of a connection that the shard closed; the slot may be given out again.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A file is created or opened, or could not be.
+    FileReady {
+        /// Which.
+        file: FileId,
+        /// How it went.
+        result: io::Result<()>,
+    },
+    /// A write and its fdatasync are done, or one of them failed.
+    Synced {
+        /// Which.
+        file: FileId,
+        /// How it went.
+        result: io::Result<()>,
+    },
+    /// A read is done.
+    ReadDone {
+        /// As asked.
+        tag: u64,
+        /// The bytes; shorter than asked only at the end of the file.
+        result: io::Result<Bytes>,
+    },
+    /// A job is done.
+    JobDone {
+        /// As asked.
+        tag: u64,
+        /// How it went.
+        result: io::Result<()>,
+    },
+    /// Somebody rang the doorbell.
+    Rung,
+}

@@ -1,0 +1,1 @@
+//! Benchmarks, load and conformance servers of Ringwire.

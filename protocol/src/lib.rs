@@ -1,0 +1,1 @@
+//! The wire: frames, FlatBuffers messages and the WebSocket codec. Pure: no clock, no sockets.

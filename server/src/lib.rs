@@ -1,0 +1,1 @@
+//! Ringwire, a real-time messaging edge server.

@@ -1,0 +1,1 @@
+//! The segmented journal: group commit, recovery, index and checkpoints. Sans I/O.
