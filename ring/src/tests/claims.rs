@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Counted;
+use super::counted::Counted;
 use crate::{Full, Statistics, ring};
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The last tests plant a bug each and must fail, so that a loom run that cannot see anything is noticed.
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 
 use loom::sync::Arc;
@@ -11,63 +12,75 @@ use loom::thread;
 use crate::state::State;
 use crate::{Receiver, Sender, ends, ring};
 
-/// Sends 0..count one by one, gives up the rest when the ring is full for too long: loom explores the
-/// schedules, so a bounded number of attempts is enough and keeps the search finite.
-fn send_all(sender: &mut Sender<usize>, count: usize, flush_each: bool) -> usize {
-    for n in 0..count {
-        let mut attempts = 0;
-        while sender.try_send(n).is_err() {
-            attempts += 1;
-            if attempts == 3 {
-                return n;
-            }
-            thread::yield_now();
+/// Tries `attempts` times to send the next number; gives how many were taken. No waiting loop: loom tries
+/// the schedules, and a loop that waits would make their number explode without showing anything new.
+fn send_some(sender: &mut Sender<usize>, attempts: usize, flush_each: bool) -> usize {
+    let mut sent = 0;
+    for _ in 0..attempts {
+        if sender.try_send(sent).is_ok() {
+            sent += 1;
         }
         if flush_each {
             sender.flush();
         }
     }
-    sender.flush();
-    count
+    sent
 }
 
-/// Takes what there is, in order, until the sender is gone and everything is taken.
-fn receive_all(receiver: &mut Receiver<usize>) -> usize {
-    let mut next = 0;
-    while !receiver.is_closed() {
-        match receiver.recv() {
-            Some(n) => {
-                assert_eq!(n, next);
-                next += 1;
-            }
-            None => thread::yield_now(),
+/// Tries `attempts` times to take the next number; gives the one after the last it got.
+fn receive_some(receiver: &mut Receiver<usize>, attempts: usize, mut next: usize) -> usize {
+    for _ in 0..attempts {
+        if let Some(n) = receiver.recv() {
+            assert_eq!(n, next, "order");
+            next += 1;
         }
     }
     next
 }
 
-fn exchange(capacity: usize, count: usize, flush_each: bool) {
+/// Both ends at work at once, then the rest after the sender is gone.
+fn exchange(capacity: usize, sends: usize, receives: usize, flush_each: bool) {
     loom::model(move || {
         let (mut sender, mut receiver) = ring(capacity);
-        let writer = thread::spawn(move || send_all(&mut sender, count, flush_each));
-        let received = receive_all(&mut receiver);
-        assert_eq!(received, writer.join().unwrap());
+        let writer = thread::spawn(move || send_some(&mut sender, sends, flush_each));
+        let next = receive_some(&mut receiver, receives, 0);
+        let sent = writer.join().unwrap();
+        assert_eq!(
+            receive_some(&mut receiver, capacity, next),
+            sent,
+            "what was taken from the sender arrives"
+        );
+        assert!(receiver.is_closed());
     });
 }
 
 #[test]
 fn a_ring_of_one_keeps_order() {
-    exchange(1, 3, true);
+    exchange(1, 4, 4, true);
 }
 
 #[test]
 fn a_ring_of_two_keeps_order() {
-    exchange(2, 4, true);
+    exchange(2, 5, 4, true);
 }
 
 #[test]
 fn batches_keep_order() {
-    exchange(8, 5, false);
+    exchange(8, 5, 4, false);
+}
+
+#[test]
+fn closed_is_not_said_before_the_last_value() {
+    loom::model(|| {
+        let (mut sender, mut receiver) = ring(2);
+        let writer = thread::spawn(move || sender.try_send(1).unwrap());
+        assert!(!receiver.is_closed(), "a value is still due");
+        let early = receiver.recv();
+        assert!(!receiver.is_closed() || early.is_some());
+        writer.join().unwrap();
+        assert_eq!(early.or_else(|| receiver.recv()), Some(1));
+        assert!(receiver.is_closed());
+    });
 }
 
 /// A value whose drops are counted with loom's own atomics.
@@ -86,7 +99,7 @@ fn whichever_end_goes_first_every_value_is_dropped_once() {
         let (mut sender, mut receiver) = ring(2);
         let counter = Arc::clone(&drops);
         let writer = thread::spawn(move || {
-            for _ in 0..3 {
+            for _ in 0..2 {
                 // Refused or taken, each is dropped by somebody.
                 drop(sender.try_send(Counted(Arc::clone(&counter))));
                 sender.flush();
@@ -95,7 +108,7 @@ fn whichever_end_goes_first_every_value_is_dropped_once() {
         drop(receiver.recv());
         drop(receiver);
         writer.join().unwrap();
-        assert_eq!(drops.load(Ordering::Relaxed), 3);
+        assert_eq!(drops.load(Ordering::Relaxed), 2);
     });
 }
 
@@ -141,10 +154,17 @@ fn weakened(weaken: fn(&mut State<usize>)) {
     loom::model(move || {
         let mut state = State::new(1);
         weaken(&mut state);
-        let (mut sender, mut receiver) = ends(state);
-        let writer = thread::spawn(move || send_all(&mut sender, 3, true));
-        receive_all(&mut receiver);
+        let (sender, receiver) = ends(state);
+        // Not dropped when loom panics: dropping looks at the same slots, and a second panic would abort.
+        let mut sender = ManuallyDrop::new(sender);
+        let mut receiver = ManuallyDrop::new(receiver);
+        let writer = thread::spawn(move || {
+            send_some(&mut sender, 3, true);
+            drop(ManuallyDrop::into_inner(sender));
+        });
+        receive_some(&mut receiver, 3, 0);
         writer.join().unwrap();
+        drop(ManuallyDrop::into_inner(receiver));
     });
 }
 

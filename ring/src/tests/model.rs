@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Counted;
+use super::counted::Counted;
 use crate::ring;
 
 /// What the ring is, said slowly.

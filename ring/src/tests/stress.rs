@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::Counted;
+use super::counted::Counted;
 use crate::{Full, ring};
 
 /// Sends `count` values in batches of `batch` through a ring of `capacity` and checks that they come out
