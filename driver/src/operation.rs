@@ -138,7 +138,8 @@ pub struct Operations {
 impl Operations {
     /// Adds a payload that this turn's sends may share.
     pub fn payload(&mut self, bytes: Bytes) -> PayloadIndex {
-        let index = PayloadIndex(u32::try_from(self.payloads.len()).expect("a turn has fewer than 2^32 payloads"));
+        let index =
+            PayloadIndex(u32::try_from(self.payloads.len()).expect("a turn has fewer than 2^32 payloads"));
         self.payloads.push(bytes);
         index
     }

@@ -1,0 +1,269 @@
+//! The epoll driver: for kernels and containers that refuse io_uring.
+//!
+//! Edge-triggered, one receive buffer for all connections, at most one `recv` per connection and turn; who
+//! filled the buffer is remembered in `more` and comes before the next turn's events. Sends are tried at
+//! once in `submit`; writability is watched only while a connection is stalled. What happens in `submit`
+//! waits in `pending` for the next `wait`.
+//!
+//! Belongs to one shard, as every driver. File writes, syncs and reads go to the sync thread.
+
+mod accept;
+mod connection;
+mod receive;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::bell::spin;
+use crate::files::Files;
+use crate::pause::Pause;
+use crate::slots::Slots;
+use crate::sys::{self, Event, Poller};
+use crate::{
+    Bell, Completion, Config, ConnectionId, Counters, Driver, OpenError, Operation, Operations, Send,
+};
+use connection::Connection;
+
+/// Events taken in one wait.
+const EVENTS_MAX: usize = 1_024;
+
+/// Descriptors beside the connections: epoll, bell, listener, the store's files, logs, and what else the
+/// process may have.
+const DESCRIPTORS_BESIDE: u64 = 64;
+
+/// Tokens of what is not a connection: slots that no table reaches.
+const LISTENER: ConnectionId = ConnectionId { slot: u32::MAX, generation: 0 };
+const DOORBELL: ConnectionId = ConnectionId { slot: u32::MAX, generation: 1 };
+
+/// A driver on epoll; see [`Driver`].
+pub struct EpollDriver {
+    poller: Poller,
+    bell: Bell,
+    bells: Vec<Bell>,
+    listener: Option<TcpListener>,
+    pause: Pause,
+    slots: Slots<Connection>,
+    scratch: Box<[u8]>,
+    /// Who may have more to read without a new event; each once.
+    more: Vec<ConnectionId>,
+    pending: VecDeque<Pending>,
+    files: Files,
+    spin: Duration,
+    counters: Counters,
+}
+
+/// What happened outside `wait`.
+enum Pending {
+    Stalled { connection: ConnectionId, payload: Bytes, sent: usize },
+    Disconnected { connection: ConnectionId, cause: io::Error },
+    Closed { connection: ConnectionId },
+}
+
+impl EpollDriver {
+    /// Opens the driver on the calling thread.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) fn open(config: Config) -> Result<Self, OpenError> {
+        let needed = u64::from(config.connections_max) + DESCRIPTORS_BESIDE;
+        let limit = sys::want_descriptors(needed).map_err(OpenError::io("reading the descriptor limit"))?;
+        if limit < needed {
+            return Err(OpenError::Descriptors { connections_max: config.connections_max, needed, limit });
+        }
+        let poller = Poller::new(EVENTS_MAX).map_err(OpenError::io("opening epoll"))?;
+        let bell = Bell::new().map_err(OpenError::io("opening the doorbell's eventfd"))?;
+        poller
+            .add(bell.eventfd(), token(DOORBELL), libc::EPOLLIN | libc::EPOLLET)
+            .map_err(OpenError::io("watching the doorbell"))?;
+        let mut driver = Self {
+            poller,
+            files: Files::new(config.shard, bell.clone()),
+            bell,
+            bells: Vec::new(),
+            listener: None,
+            pause: Pause::default(),
+            slots: Slots::new(config.connections_max),
+            scratch: vec![0; config.receive_buffer_bytes as usize].into_boxed_slice(),
+            more: Vec::new(),
+            pending: VecDeque::new(),
+            spin: config.spin,
+            counters: Counters::default(),
+        };
+        if let Some(listener) = config.listener {
+            driver.listen(listener, config.send_buffer_bytes)?;
+        }
+        Ok(driver)
+    }
+
+    fn send(&mut self, send: Send, payloads: &[Bytes]) {
+        let payload = &payloads[send.payload.0 as usize];
+        let Some(connection) = self.slots.get_mut(send.connection) else {
+            self.counters.stale += 1;
+            return;
+        };
+        assert!(!connection.is_stalled, "{:?} is stalled: no send before Writable", send.connection);
+        if connection.is_disconnected {
+            return;
+        }
+        match sys::send(connection.socket.as_fd(), payload) {
+            Ok(sent) if sent == payload.len() => {}
+            Ok(sent) => self.stall(send.connection, payload.clone(), sent),
+            Err(cause) => {
+                connection.is_disconnected = true;
+                self.pending.push_back(Pending::Disconnected { connection: send.connection, cause });
+            }
+        }
+    }
+
+    fn stall(&mut self, id: ConnectionId, payload: Bytes, sent: usize) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        connection.is_stalled = true;
+        self.counters.stalls += 1;
+        self.pending.push_back(Pending::Stalled { connection: id, payload, sent });
+        let interest = connection::INTEREST | libc::EPOLLOUT;
+        if let Err(cause) = self.poller.change(connection.socket.as_fd(), token(id), interest) {
+            connection.is_disconnected = true;
+            self.pending.push_back(Pending::Disconnected { connection: id, cause });
+        }
+    }
+
+    fn carry_out(&mut self, operation: Operation) {
+        match operation {
+            Operation::Close { connection } => self.close(connection),
+            Operation::StopAccepting => self.stop_listening(),
+            Operation::CreateFile { file, path, bytes } => self.files.create(file, path, bytes),
+            Operation::OpenFile { file, path } => self.files.open(file, path),
+            Operation::CloseFile { file } => self.files.close(file),
+            Operation::WriteSync { file, offset, data } => self.files.write_sync(file, offset, data),
+            Operation::Read { file, offset, bytes, tag } => self.files.read(file, offset, bytes, tag),
+            Operation::Ring { shard } => {
+                debug_assert!(shard < self.bells.len(), "shard {shard} is connected");
+                if let Some(bell) = self.bells.get(shard) {
+                    bell.ring();
+                }
+            }
+            Operation::Job(job) => self.files.job(job),
+        }
+    }
+
+    /// Nothing is watched from here on; descriptor and slot are freed when the shard hears of it, first
+    /// thing in the next wait.
+    fn close(&mut self, id: ConnectionId) {
+        let Some(connection) = self.slots.get_mut(id).filter(|connection| !connection.is_closing) else {
+            self.counters.stale += 1;
+            return;
+        };
+        connection.is_closing = true;
+        if let Err(error) = self.poller.remove(connection.socket.as_fd()) {
+            tracing::debug!(%error, connection = ?id, "a closing connection was not watched");
+        }
+        self.pending.push_back(Pending::Closed { connection: id });
+    }
+
+    /// Hands over what happened outside `wait`; whether that was anything.
+    fn deliver_pending(&mut self, sink: &mut dyn FnMut(Completion<'_>)) -> bool {
+        let mut any = self.files.deliver(sink);
+        while let Some(pending) = self.pending.pop_front() {
+            any = true;
+            sink(match pending {
+                Pending::Stalled { connection, payload, sent } => {
+                    Completion::Stalled { connection, payload, sent }
+                }
+                Pending::Disconnected { connection, cause } => {
+                    Completion::Disconnected { connection, cause: Some(cause) }
+                }
+                Pending::Closed { connection } => {
+                    self.slots.remove(connection);
+                    Completion::Closed { connection }
+                }
+            });
+        }
+        any
+    }
+
+    /// Waits at most `timeout` for events and hands over what they bring; whether there were any.
+    fn poll(&mut self, timeout: Option<Duration>, sink: &mut dyn FnMut(Completion<'_>)) -> io::Result<bool> {
+        let found = self.poller.wait(timeout)?;
+        for index in 0..found {
+            let Event { token, flags } = self.poller.event(index);
+            match connection_of(token) {
+                LISTENER => self.accept(sink),
+                DOORBELL => sink(Completion::Rung),
+                connection => self.on_event(connection, flags, sink),
+            }
+        }
+        Ok(found > 0)
+    }
+}
+
+impl Driver for EpollDriver {
+    fn submit(&mut self, operations: &mut Operations) {
+        for send in operations.sends.drain(..) {
+            self.send(send, &operations.payloads);
+        }
+        operations.payloads.clear();
+        for operation in operations.rest.drain(..) {
+            self.carry_out(operation);
+        }
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        idle: &mut dyn FnMut() -> bool,
+        sink: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        self.resume_accepting(sink);
+        let mut any = self.deliver_pending(sink);
+        any |= self.receive_more(sink);
+        // One look without waiting: the sockets have their turn however much else there is, and nobody
+        // spins while they are ready.
+        any |= self.poll(Some(Duration::ZERO), sink)?;
+        if any || !self.more.is_empty() || timeout == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        let files = &self.files;
+        let mut quiet = || idle() && !files.is_anything_done();
+        if !spin(self.spin, &mut quiet) {
+            self.files.deliver(sink);
+            return Ok(());
+        }
+        self.bell.say_asleep();
+        let polled = if quiet() { self.poll(self.pause.cap(timeout), sink) } else { Ok(false) };
+        self.bell.say_awake();
+        self.files.deliver(sink);
+        polled.map(drop)
+    }
+
+    fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    fn connect(&mut self, bells: Vec<Bell>) {
+        self.bells = bells;
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters }
+    }
+}
+
+impl fmt::Debug for EpollDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EpollDriver").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
+fn token(id: ConnectionId) -> u64 {
+    u64::from(id.slot) << 32 | u64::from(id.generation)
+}
+
+fn connection_of(token: u64) -> ConnectionId {
+    ConnectionId { slot: (token >> 32) as u32, generation: token as u32 }
+}

@@ -1,0 +1,196 @@
+//! A driver's files: which are open, and the threads for what would block the shard.
+//!
+//! Opening, creating and jobs go to the *file thread* in both drivers; writes, syncs and reads go to the
+//! ring in the io_uring driver and to a second thread, the *sync thread*, in the epoll driver, so that a
+//! long job does not hold up a sync. Either thread starts when it first has something to do.
+//!
+//! Owned by one driver. An operation in flight holds its file by itself, so a file number may be closed
+//! and given out again at any time.
+
+mod create;
+mod worker;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Bell, Completion, FileId, Job};
+use worker::{Outcomes, Worker};
+
+pub(crate) struct Files {
+    table: HashMap<FileId, Entry>,
+    /// One per create or open, so that a late answer is not taken for that of a later file of this number.
+    tickets: u64,
+    outcomes: Arc<Outcomes>,
+    /// Emptied outcomes' memory, for the next time.
+    taken: Vec<Outcome>,
+    file_thread: Worker,
+    sync_thread: Worker,
+}
+
+enum Entry {
+    Opening { ticket: u64 },
+    Open(Arc<File>),
+}
+
+/// What a thread is to do.
+pub(super) enum Task {
+    Create {
+        file: FileId,
+        ticket: u64,
+        path: PathBuf,
+        bytes: u64,
+    },
+    Open {
+        file: FileId,
+        ticket: u64,
+        path: PathBuf,
+    },
+    Job(Job),
+    /// The last close of a file may free its blocks, which takes milliseconds.
+    Close(Arc<File>),
+    WriteSync {
+        file: FileId,
+        handle: Arc<File>,
+        offset: u64,
+        data: Bytes,
+    },
+    Read {
+        handle: Arc<File>,
+        offset: u64,
+        bytes: u32,
+        tag: u64,
+    },
+}
+
+/// What a thread did.
+pub(super) enum Outcome {
+    Opened { file: FileId, ticket: u64, result: io::Result<File> },
+    JobDone { tag: u64, result: io::Result<()> },
+    Synced { file: FileId, result: io::Result<()> },
+    ReadDone { tag: u64, result: io::Result<Bytes> },
+}
+
+impl Files {
+    /// `bell` is rung when a thread has done something.
+    pub(crate) fn new(shard: usize, bell: Bell) -> Self {
+        let outcomes = Arc::new(Outcomes::new(bell));
+        Self {
+            table: HashMap::new(),
+            tickets: 0,
+            file_thread: Worker::new(format!("file-{shard}"), Arc::clone(&outcomes)),
+            sync_thread: Worker::new(format!("sync-{shard}"), Arc::clone(&outcomes)),
+            outcomes,
+            taken: Vec::new(),
+        }
+    }
+
+    pub(crate) fn create(&mut self, file: FileId, path: PathBuf, bytes: u64) {
+        let ticket = self.begin_opening(file);
+        self.file_thread.give(Task::Create { file, ticket, path, bytes });
+    }
+
+    pub(crate) fn open(&mut self, file: FileId, path: PathBuf) {
+        let ticket = self.begin_opening(file);
+        self.file_thread.give(Task::Open { file, ticket, path });
+    }
+
+    fn begin_opening(&mut self, file: FileId) -> u64 {
+        self.tickets += 1;
+        let former = self.table.insert(file, Entry::Opening { ticket: self.tickets });
+        debug_assert!(former.is_none(), "{file:?} is closed before its number is used again");
+        self.tickets
+    }
+
+    /// Forgets the number; the file is closed when the last operation in flight on it is done.
+    pub(crate) fn close(&mut self, file: FileId) {
+        if let Some(Entry::Open(handle)) = self.table.remove(&file) {
+            self.release(handle);
+        }
+    }
+
+    /// Lets go of a file off the shard's thread.
+    pub(crate) fn release(&mut self, handle: Arc<File>) {
+        self.file_thread.give(Task::Close(handle));
+    }
+
+    /// An open file.
+    pub(crate) fn get(&self, file: FileId) -> io::Result<Arc<File>> {
+        match self.table.get(&file) {
+            Some(Entry::Open(handle)) => Ok(Arc::clone(handle)),
+            Some(Entry::Opening { .. }) => Err(io::Error::other(format!("{file:?} is not open yet"))),
+            None => Err(io::Error::other(format!("{file:?} is not open"))),
+        }
+    }
+
+    pub(crate) fn job(&mut self, job: Job) {
+        self.file_thread.give(Task::Job(job));
+    }
+
+    /// Write and fdatasync, on the sync thread.
+    pub(crate) fn write_sync(&mut self, file: FileId, offset: u64, data: Bytes) {
+        match self.get(file) {
+            Ok(handle) => self.sync_thread.give(Task::WriteSync { file, handle, offset, data }),
+            Err(error) => self.outcomes.put(Outcome::Synced { file, result: Err(error) }),
+        }
+    }
+
+    /// Read, on the sync thread.
+    pub(crate) fn read(&mut self, file: FileId, offset: u64, bytes: u32, tag: u64) {
+        match self.get(file) {
+            Ok(handle) => self.sync_thread.give(Task::Read { handle, offset, bytes, tag }),
+            Err(error) => self.outcomes.put(Outcome::ReadDone { tag, result: Err(error) }),
+        }
+    }
+
+    /// Whether [`Files::deliver`] has something to hand over.
+    pub(crate) fn is_anything_done(&self) -> bool {
+        self.outcomes.is_any()
+    }
+
+    /// Hands over what the threads have done; whether that was anything.
+    pub(crate) fn deliver(&mut self, sink: &mut dyn FnMut(Completion<'_>)) -> bool {
+        if !self.outcomes.is_any() {
+            return false;
+        }
+        let mut taken = std::mem::take(&mut self.taken);
+        self.outcomes.take(&mut taken);
+        let any = !taken.is_empty();
+        for outcome in taken.drain(..) {
+            sink(match outcome {
+                Outcome::Opened { file, ticket, result } => {
+                    Completion::FileReady { file, result: self.on_opened(file, ticket, result) }
+                }
+                Outcome::JobDone { tag, result } => Completion::JobDone { tag, result },
+                Outcome::Synced { file, result } => Completion::Synced { file, result },
+                Outcome::ReadDone { tag, result } => Completion::ReadDone { tag, result },
+            });
+        }
+        self.taken = taken;
+        any
+    }
+
+    fn on_opened(&mut self, file: FileId, ticket: u64, result: io::Result<File>) -> io::Result<()> {
+        let is_wanted = matches!(self.table.get(&file), Some(Entry::Opening { ticket: t }) if *t == ticket);
+        match (result, is_wanted) {
+            (Ok(handle), true) => {
+                self.table.insert(file, Entry::Open(Arc::new(handle)));
+                Ok(())
+            }
+            // Closed by the shard before it was open.
+            (Ok(handle), false) => {
+                self.release(Arc::new(handle));
+                Ok(())
+            }
+            (Err(error), true) => {
+                self.table.remove(&file);
+                Err(error)
+            }
+            (Err(error), false) => Err(error),
+        }
+    }
+}
