@@ -1,0 +1,263 @@
+//! The bytes of an index file (rules J-12 to J-15 of `docs/journal.md`).
+//!
+//! ```text
+//! header 128 | directory: first conversation of each page, crc | pages of 4 KiB: runs, sorted | positions | crc
+//! ```
+//!
+//! A reader needs the header and directory once (16 bytes per 85 runs), then one page per conversation, then
+//! just the positions it wants. Header, directory and pages have a checksum each; a position is proven by
+//! the checksum, conversation and sequence of the record it leads to.
+
+use std::io::{self, Write};
+
+use super::runs::{Position, Runs};
+use crate::format::{array, u16_at, u32_at, u64_at};
+use crate::record::Conversation;
+use crate::segment::{Salt, SegmentId};
+
+/// First eight bytes of every index file.
+const MAGIC: u64 = u64::from_le_bytes(*b"RingwIDX");
+/// The format this build writes, and the only one it reads.
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEADER_BYTES: usize = 128;
+/// One page of runs.
+pub(crate) const PAGE_BYTES: usize = 4096;
+const PAGE_HEADER_BYTES: usize = 16;
+const RUN_BYTES: usize = 48;
+/// Runs of a full page.
+pub(crate) const PAGE_RUNS: usize = (PAGE_BYTES - PAGE_HEADER_BYTES) / RUN_BYTES;
+/// One directory entry.
+pub(crate) const KEY_BYTES: usize = size_of::<Conversation>();
+/// One position.
+pub(crate) const POSITION_BYTES: usize = 8;
+/// A checksum behind the directory, and one at the end.
+pub(crate) const CRC_BYTES: usize = 4;
+
+const HAS_PREVIOUS: u16 = 1;
+
+const _: () = assert!(PAGE_RUNS == 85);
+
+/// What an index file says about its segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct IndexHeader {
+    pub(crate) id: SegmentId,
+    pub(crate) salt: Salt,
+    /// Valid bytes of the segment; the file was cut to this size.
+    pub(crate) segment_bytes: u64,
+    /// Number of the first batch; 0 if there is none.
+    pub(crate) first_batch: u64,
+    /// Number of the last batch; 0 if there is none.
+    pub(crate) last_batch: u64,
+    /// Records of any kind.
+    pub(crate) records: u64,
+    /// Records that are entries, each with a position.
+    pub(crate) entries: u64,
+    /// Runs in all pages.
+    pub(crate) runs: u32,
+}
+
+/// A run as it lies in a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct IndexRun {
+    pub(crate) conversation: Conversation,
+    /// Sequence of its first entry.
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    /// Which position of the file is its first.
+    pub(crate) position: u32,
+    /// The segment that holds what came before, possibly this one.
+    pub(crate) previous: Option<SegmentId>,
+}
+
+impl IndexHeader {
+    pub(crate) fn pages(&self) -> u32 {
+        self.runs.div_ceil(PAGE_RUNS as u32)
+    }
+
+    /// Bytes of header and directory with its checksum.
+    pub(crate) fn front_bytes(&self) -> usize {
+        HEADER_BYTES + self.pages() as usize * KEY_BYTES + CRC_BYTES
+    }
+
+    /// Where a page begins.
+    pub(crate) fn page_offset(&self, page: u32) -> u64 {
+        self.front_bytes() as u64 + u64::from(page) * PAGE_BYTES as u64
+    }
+
+    /// Where a position begins.
+    pub(crate) fn position_offset(&self, position: u32) -> u64 {
+        self.page_offset(self.pages()) + u64::from(position) * POSITION_BYTES as u64
+    }
+
+    /// Bytes of the whole file.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.page_offset(self.pages()) + self.entries * POSITION_BYTES as u64 + CRC_BYTES as u64
+    }
+
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[0..8].copy_from_slice(&MAGIC.to_le_bytes());
+        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[12..16].copy_from_slice(&self.id.generation.to_le_bytes());
+        out[16..20].copy_from_slice(&self.id.index.to_le_bytes());
+        out[20..22].copy_from_slice(&self.id.shard.to_le_bytes());
+        out[24..40].copy_from_slice(&self.salt.0);
+        out[40..48].copy_from_slice(&self.segment_bytes.to_le_bytes());
+        out[48..56].copy_from_slice(&self.first_batch.to_le_bytes());
+        out[56..64].copy_from_slice(&self.last_batch.to_le_bytes());
+        out[64..72].copy_from_slice(&self.records.to_le_bytes());
+        out[72..80].copy_from_slice(&self.entries.to_le_bytes());
+        out[80..84].copy_from_slice(&self.runs.to_le_bytes());
+        let crc = crc32c::crc32c(&out[..124]);
+        out[124..128].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a header. `None`: damaged, or of another format; either way the file is rebuilt.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        let whole = u64_at(bytes, 0) == MAGIC
+            && u32_at(bytes, 8) == VERSION
+            && crc32c::crc32c(&bytes[..124]) == u32_at(bytes, 124);
+        whole.then(|| Self {
+            id: SegmentId {
+                generation: u32_at(bytes, 12),
+                index: u32_at(bytes, 16),
+                shard: u16_at(bytes, 20),
+            },
+            salt: Salt(array(bytes, 24)),
+            segment_bytes: u64_at(bytes, 40),
+            first_batch: u64_at(bytes, 48),
+            last_batch: u64_at(bytes, 56),
+            records: u64_at(bytes, 64),
+            entries: u64_at(bytes, 72),
+            runs: u32_at(bytes, 80),
+        })
+    }
+}
+
+impl IndexRun {
+    fn encode(&self) -> [u8; RUN_BYTES] {
+        let mut out = [0; RUN_BYTES];
+        out[0..16].copy_from_slice(&self.conversation);
+        out[16..24].copy_from_slice(&self.first.to_le_bytes());
+        out[24..28].copy_from_slice(&self.count.to_le_bytes());
+        out[28..32].copy_from_slice(&self.position.to_le_bytes());
+        if let Some(previous) = self.previous {
+            out[32..36].copy_from_slice(&previous.generation.to_le_bytes());
+            out[36..40].copy_from_slice(&previous.index.to_le_bytes());
+            out[40..42].copy_from_slice(&previous.shard.to_le_bytes());
+            out[42..44].copy_from_slice(&HAS_PREVIOUS.to_le_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let previous =
+            SegmentId { generation: u32_at(bytes, 32), index: u32_at(bytes, 36), shard: u16_at(bytes, 40) };
+        Self {
+            conversation: array(bytes, 0),
+            first: u64_at(bytes, 16),
+            count: u32_at(bytes, 24),
+            position: u32_at(bytes, 28),
+            previous: (u16_at(bytes, 42) & HAS_PREVIOUS != 0).then_some(previous),
+        }
+    }
+}
+
+impl Position {
+    pub(crate) fn encode(self) -> [u8; POSITION_BYTES] {
+        (u64::from(self.length) << 32 | u64::from(self.offset)).to_le_bytes()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        Self { offset: u32_at(bytes, 0), length: u32_at(bytes, 4) }
+    }
+}
+
+/// The directory behind the header, checked: the first conversation of each page.
+pub(crate) fn decode_directory(front: &[u8], header: &IndexHeader) -> Option<Vec<Conversation>> {
+    let bytes = front.get(HEADER_BYTES..header.front_bytes())?;
+    let (keys, crc) = bytes.split_at(bytes.len() - CRC_BYTES);
+    (crc32c::crc32c(keys) == u32_at(crc, 0))
+        .then(|| keys.chunks_exact(KEY_BYTES).map(|key| array(key, 0)).collect())
+}
+
+/// The runs of a page, checked, ascending by conversation and sequence.
+pub(crate) fn decode_page(bytes: &[u8], page: u32) -> Option<Vec<IndexRun>> {
+    let bytes = bytes.get(..PAGE_BYTES)?;
+    let count = u32_at(bytes, 4) as usize;
+    let whole =
+        crc32c::crc32c(&bytes[4..]) == u32_at(bytes, 0) && u32_at(bytes, 8) == page && count <= PAGE_RUNS;
+    whole.then(|| {
+        bytes[PAGE_HEADER_BYTES..].chunks_exact(RUN_BYTES).take(count).map(IndexRun::decode).collect()
+    })
+}
+
+/// Writes an index file of `runs`. `header.entries` and `header.runs` are filled in here.
+pub(crate) fn write(
+    out: &mut dyn Write,
+    mut header: IndexHeader,
+    runs: &Runs,
+    segment: &dyn Fn(u32) -> Option<SegmentId>,
+) -> io::Result<()> {
+    let mut order: Vec<u32> = (0..runs.all().len() as u32).collect();
+    order.sort_unstable_by_key(|run| {
+        let run = runs.run(*run);
+        (run.conversation, run.first)
+    });
+    header.runs = order.len() as u32;
+    header.entries = runs.entries() as u64;
+    let mut out = Summed { out, crc: 0 };
+    out.write_all(&header.encode())?;
+    let mut directory = Vec::with_capacity(header.pages() as usize * KEY_BYTES);
+    for page in order.chunks(PAGE_RUNS) {
+        directory.extend_from_slice(&runs.run(page[0]).conversation);
+    }
+    out.write_all(&directory)?;
+    out.write_all(&crc32c::crc32c(&directory).to_le_bytes())?;
+    let mut position = 0;
+    for (number, page) in order.chunks(PAGE_RUNS).enumerate() {
+        let mut bytes = [0; PAGE_BYTES];
+        bytes[4..8].copy_from_slice(&(page.len() as u32).to_le_bytes());
+        bytes[8..12].copy_from_slice(&(number as u32).to_le_bytes());
+        for (run, place) in page.iter().zip(bytes[PAGE_HEADER_BYTES..].chunks_exact_mut(RUN_BYTES)) {
+            let run = runs.run(*run);
+            let (conversation, previous) = (run.conversation, segment(run.previous.segment));
+            let run = IndexRun { conversation, first: run.first, count: run.count, position, previous };
+            place.copy_from_slice(&run.encode());
+            position += run.count;
+        }
+        let crc = crc32c::crc32c(&bytes[4..]);
+        bytes[0..4].copy_from_slice(&crc.to_le_bytes());
+        out.write_all(&bytes)?;
+    }
+    let mut positions = Vec::new();
+    for run in &order {
+        let run = runs.run(*run);
+        positions.clear();
+        positions.extend(runs.backward(run, run.count - 1).map(Position::encode));
+        positions.reverse();
+        out.write_all(positions.as_flattened())?;
+    }
+    let crc = out.crc;
+    out.write_all(&crc.to_le_bytes())
+}
+
+/// Sums what it writes.
+pub(crate) struct Summed<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) crc: u32,
+}
+
+impl Write for Summed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.crc = crc32c::crc32c_append(self.crc, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

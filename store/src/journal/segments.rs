@@ -1,0 +1,148 @@
+//! The journal's segments: made ahead, filled, rolled, sealed.
+
+use super::{Journal, JournalOp, State};
+use crate::format::header::DATA_OFFSET;
+use crate::index::file::IndexHeader;
+use crate::index::seal::Seal;
+use crate::limits;
+use crate::segment::{Salt, SegmentId};
+
+/// How far a segment's file is.
+pub(super) enum Phase {
+    /// Asked for.
+    Creating,
+    /// There, without a header.
+    Created,
+    WritingHeader,
+    /// Takes batches.
+    Ready,
+    /// Could not be created. The journal fails when it needs the segment, not before: until then there is
+    /// room elsewhere.
+    Broken(String),
+}
+
+/// A segment from its creation to its sealing.
+pub(super) struct Segment {
+    pub(super) id: SegmentId,
+    pub(super) salt: Salt,
+    pub(super) phase: Phase,
+    /// End of the closed batches.
+    pub(super) placed: u32,
+    /// End of the synced batches.
+    pub(super) synced: u32,
+    /// Takes no more batches.
+    pub(super) closed: bool,
+    /// Numbers of the first and the last batch.
+    pub(super) batches: Option<(u64, u64)>,
+    pub(super) records: u64,
+}
+
+/// A rolled segment without an index file.
+pub(super) struct Sealing {
+    header: IndexHeader,
+    /// Whether a job is under way.
+    pub(super) asked: bool,
+}
+
+impl Journal {
+    /// Asks for a segment's file.
+    pub(super) fn create(&mut self, id: SegmentId) -> Segment {
+        self.ops.push_back(JournalOp::Create { segment: id, bytes: u64::from(self.config.segment_bytes) });
+        Segment {
+            id,
+            salt: (self.salts)(),
+            phase: Phase::Creating,
+            placed: DATA_OFFSET,
+            synced: DATA_OFFSET,
+            closed: false,
+            batches: None,
+            records: 0,
+        }
+    }
+
+    /// From now on batches are placed in `segment`.
+    pub(super) fn take_batches(&mut self, segment: Segment) {
+        self.index.begin(segment.id, self.spare_runs.take());
+        self.segments.push_back(segment);
+    }
+
+    /// The segment that takes batches is full: on to the next.
+    pub(super) fn roll(&mut self) {
+        debug_assert!(self.open.is_none(), "a batch never straddles segments");
+        let full = self.segments.back_mut().expect("one segment takes batches");
+        full.closed = true;
+        let next = full.id.next();
+        let next = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => self.create(next),
+        };
+        self.take_batches(next);
+        self.seal_written();
+    }
+
+    /// Asks to seal closed segments whose batches are all synced, and again for those where it failed.
+    pub(super) fn seal_written(&mut self) {
+        let mut found = false;
+        while let Some(done) =
+            self.segments.pop_front_if(|first| first.closed && first.synced == first.placed)
+        {
+            let Some((first_batch, last_batch)) = done.batches else {
+                // Stopped before anything was appended; recovery removes the empty file.
+                self.index.sealed(done.id);
+                continue;
+            };
+            let header = IndexHeader {
+                id: done.id,
+                salt: done.salt,
+                segment_bytes: u64::from(done.synced),
+                first_batch,
+                last_batch,
+                records: done.records,
+                entries: 0,
+                runs: 0,
+            };
+            self.sealing.push(Sealing { header, asked: false });
+            found = true;
+        }
+        if found {
+            self.ask_for_seals();
+        }
+    }
+
+    fn ask_for_seals(&mut self) {
+        let segments = self.index.segments();
+        for sealing in self.sealing.iter_mut().filter(|sealing| !sealing.asked) {
+            sealing.asked = true;
+            let runs = self.index.runs(sealing.header.id);
+            let seal = Seal { header: sealing.header, runs, segments: segments.into() };
+            self.ops.push_back(JournalOp::Seal(seal));
+        }
+    }
+
+    /// What became of a seal.
+    pub(super) fn sealed(&mut self, id: SegmentId, result: Result<(), String>) {
+        let place = self.sealing.iter().position(|sealing| sealing.header.id == id);
+        let place = place.expect("a seal is reported once");
+        match result {
+            Ok(()) => {
+                self.sealing.swap_remove(place);
+                self.spare_runs = self.index.sealed(id).or(self.spare_runs.take());
+            }
+            Err(why) => {
+                tracing::warn!(segment = %id, why, "cannot seal a segment; will try again after the next roll");
+                self.sealing[place].asked = false;
+                if self.sealing.len() > limits::SEALING_MAX {
+                    self.fail(format!("cannot seal {}, nor the segments after it: {why}", id.segment_name()));
+                }
+            }
+        }
+    }
+
+    /// A segment that is not sealed yet. `None` once the journal stopped and let go of empty ones.
+    pub(super) fn segment(&mut self, id: SegmentId) -> Option<&mut Segment> {
+        let mut segments = self.segments.iter_mut().chain(&mut self.ahead);
+        let found = segments.find(|segment| segment.id == id);
+        assert!(found.is_some() || matches!(self.state, State::Stopping), "{id} is not of this journal");
+        found
+    }
+}

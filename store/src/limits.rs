@@ -1,0 +1,31 @@
+//! Every bound of the store, with the reason for its value.
+
+/// Size of a segment file, bytes. Large enough that a roll is rare (several seconds apart at 10 MB/s), small
+/// enough that an index job, a checkpoint input and a recovery scan are each a matter of milliseconds.
+pub const SEGMENT_BYTES_DEFAULT: u32 = 64 << 20;
+/// The smallest segment: both headers and one small batch. Simulation uses sizes near it.
+pub const SEGMENT_BYTES_MIN: u32 = 2048;
+/// The largest segment. Offsets are 32 bits wide; a quarter of that leaves no sum near the edge.
+pub const SEGMENT_BYTES_MAX: u32 = 1 << 30;
+
+/// Payload of one record, bytes. Sixteen times the default frame; also what a reader may have to allocate
+/// for one record, so it must not come near memory sizes.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// One batch with its header, bytes: what recovery reads and checks at once.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Where the writer closes a batch although the disk is busy. 1 MiB is 0.5 ms of writing on a slow SSD:
+/// longer batches add latency and gain nothing.
+pub const BATCH_BYTES_DEFAULT: usize = 1 << 20;
+/// Encoded but not yet synced, bytes, at which the journal calls itself full. About 80 ms of a disk that
+/// does 100 MB/s: beyond it publishers are better told `busy` than kept waiting.
+pub const PENDING_BYTES_DEFAULT: usize = 8 << 20;
+/// Batch buffers kept for reuse. One in flight, one open, one being swapped.
+pub const SPARE_BUFFERS: usize = 3;
+/// Rolled segments whose index file is not published yet. Their offsets stay in memory (20 bytes a record);
+/// a disk that cannot publish an index for this many segments is a failed disk.
+pub const SEALING_MAX: usize = 8;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX < BATCH_BYTES_MAX, "a batch holds at least one record");
+const _: () = assert!(BATCH_BYTES_DEFAULT <= BATCH_BYTES_MAX, "a reader accepts what the writer makes");
+const _: () = assert!(BATCH_BYTES_MAX <= SEGMENT_BYTES_DEFAULT as usize / 4, "a roll wastes little");
+const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << 24, "24 bits hold a payload's length");
