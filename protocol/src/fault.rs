@@ -200,9 +200,6 @@ pub enum WebSocketFault {
         /// The limit.
         bytes_max: usize,
     },
-    /// §5.5.1: nothing follows a close frame.
-    #[error("data came after a close frame")]
-    DataAfterClose,
 }
 
 impl Fault {

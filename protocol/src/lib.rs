@@ -19,11 +19,11 @@
 pub mod code;
 pub mod fault;
 pub mod frame;
-#[allow(clippy::all, reason = "generated code")]
 mod generated;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod ws;
 
 pub use code::Code;
 pub use fault::Fault;
