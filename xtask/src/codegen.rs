@@ -54,8 +54,11 @@ fn compare(project: &Project, folder: &Path) -> Result<(), String> {
     if fresh == committed {
         return Ok(());
     }
-    let line = fresh.lines().zip(committed.lines()).take_while(|(fresh, committed)| fresh == committed).count() + 1;
-    Err(format!("{GENERATED}/{FILE}:{line} is not what {SCHEMA} generates: run `cargo xtask codegen` and commit it"))
+    let line =
+        fresh.lines().zip(committed.lines()).take_while(|(fresh, committed)| fresh == committed).count() + 1;
+    Err(format!(
+        "{GENERATED}/{FILE}:{line} is not what {SCHEMA} generates: run `cargo xtask codegen` and commit it"
+    ))
 }
 
 /// Makes sure of flatc and says where it is.
