@@ -1,3 +1,5 @@
+//! Frames cut, skipped, refused and put together again.
+
 use super::*;
 
 #[test]

@@ -4,25 +4,28 @@
 //! allocated, and the struct lives as long as the bytes it borrows from. Encoding appends a whole frame to a `Vec`.
 //! `docs/wire.md` says when each is sent and what it promises.
 
+mod answer;
 mod client;
 mod content;
 mod encoder;
+mod event;
 mod list;
 mod server;
 mod value;
 mod verify;
 
+pub use answer::{Ack, Done, Joined, Member, MemberPage, Page, Pong, Reject, Welcome};
 pub use client::{
     ClientFrame, Close, Cursor, Fetch, Hello, Join, Leave, Members, Open, Ping, Publish, Read, Refresh,
     Typing, Watch,
 };
 pub use content::Membership;
 pub use encoder::Encoder;
-pub use list::{Elements, Iter, List};
-pub use server::{
-    Ack, Done, Gap, GoAway, Head, Inbox, InboxEntry, Joined, Member, MemberPage, Message, Page, Pong,
-    Presence, PresenceEntry, Receipt, Reject, ServerFrame, TypingNotice, Welcome,
+pub use event::{
+    Gap, GoAway, Head, Inbox, InboxEntry, Message, Presence, PresenceEntry, Receipt, TypingNotice,
 };
+pub use list::{Elements, Iter, List};
+pub use server::ServerFrame;
 pub use value::{Action, Direction, Durability, GapCause, Kind, PresenceState, Role};
 
 use flatbuffers::{ForwardsUOffset, Vector};
