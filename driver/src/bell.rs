@@ -14,9 +14,9 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crate::sys;
@@ -30,6 +30,9 @@ pub struct Bell(Arc<Shared>);
 struct Shared {
     /// The driver is about to block or blocks, and nobody has rung yet.
     sleeping: AtomicBool,
+    /// The driver's ring, for messages from other rings, or -1. While a driver is dropped the number may
+    /// be stale for a moment; a message to a wrong ring is at worst one `Rung` too many.
+    ring: AtomicI32,
     /// Never read: the driver watches it edge-triggered, and the counter cannot fill in practice (2^64).
     eventfd: OwnedFd,
 }
@@ -37,7 +40,7 @@ struct Shared {
 impl Bell {
     pub(crate) fn new() -> io::Result<Self> {
         let eventfd = sys::eventfd()?;
-        Ok(Self(Arc::new(Shared { sleeping: AtomicBool::new(false), eventfd })))
+        Ok(Self(Arc::new(Shared { sleeping: AtomicBool::new(false), ring: AtomicI32::new(-1), eventfd })))
     }
 
     /// Wakes the driver if it said that it sleeps. What it is to find must have been written before.
@@ -56,6 +59,15 @@ impl Bell {
     pub(crate) fn claim(&self) -> bool {
         fence(Ordering::SeqCst);
         self.0.sleeping.load(Ordering::Relaxed) && self.0.sleeping.swap(false, Ordering::Relaxed)
+    }
+
+    /// Where other rings may send a message.
+    pub(crate) fn set_ring(&self, ring: RawFd) {
+        self.0.ring.store(ring, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ring_fd(&self) -> Option<RawFd> {
+        Some(self.0.ring.load(Ordering::Relaxed)).filter(|fd| *fd >= 0)
     }
 
     /// The driver's side: from here on others ring. The caller looks at its rings once more after this.

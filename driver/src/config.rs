@@ -64,6 +64,9 @@ pub struct Config {
     /// Bytes of one receive buffer; epoll has a single one. It bounds what one connection may deliver
     /// before the others have their turn.
     pub receive_buffer_bytes: u32,
+    /// io_uring: how many completions the kernel's queue holds, rounded up to a power of two; what does not
+    /// fit the kernel keeps aside, slower. 0: two per connection.
+    pub completions: u32,
     /// `SO_SNDBUF` of accepted sockets, bytes (the kernel doubles it): bounds what a reader that stalls
     /// holds in the kernel. 0: the kernel's default, which grows to megabytes.
     pub send_buffer_bytes: u32,
@@ -81,6 +84,7 @@ impl Default for Config {
             connections_max: 16_384,
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,
+            completions: 0,
             send_buffer_bytes: 256 * 1_024,
             shard: 0,
             spin: Duration::from_micros(20),

@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::config::{Config, Kind, OpenError};
-use crate::{Bell, Completion, EpollDriver, Operations};
+use crate::uring::Refused;
+use crate::{Bell, Completion, EpollDriver, Operations, UringDriver};
 
 /// One shard's way to the kernel.
 pub trait Driver {
@@ -77,6 +78,8 @@ pub struct Opened {
 /// Either driver.
 #[derive(Debug)]
 pub enum AnyDriver {
+    /// io_uring: one ring, direct descriptors, shared receive buffers.
+    Uring(Box<UringDriver>),
     /// epoll, `send` and `recv`, two file threads.
     Epoll(Box<EpollDriver>),
 }
@@ -87,11 +90,22 @@ pub enum AnyDriver {
 /// See [`OpenError`]; with [`Kind::Auto`] never because of io_uring.
 pub fn open(kind: Kind, config: Config) -> Result<Opened, OpenError> {
     config.check()?;
-    let fallback = match kind {
-        Kind::Epoll => None,
-        Kind::Auto => Some("this build has no io_uring".to_owned()),
-        Kind::Uring => return Err(OpenError::Uring("this build has none".to_owned())),
-    };
+    if kind == Kind::Epoll {
+        return open_epoll(config, None);
+    }
+    match UringDriver::open(config) {
+        Ok(driver) => {
+            Ok(Opened { driver: AnyDriver::Uring(Box::new(driver)), kind: Kind::Uring, fallback: None })
+        }
+        Err((Refused::Kernel(reason), Some(config))) if kind == Kind::Auto => {
+            open_epoll(config, Some(reason))
+        }
+        Err((Refused::Kernel(reason), _)) => Err(OpenError::Uring(reason)),
+        Err((Refused::Other(error), _)) => Err(error),
+    }
+}
+
+fn open_epoll(config: Config, fallback: Option<String>) -> Result<Opened, OpenError> {
     let driver = AnyDriver::Epoll(Box::new(EpollDriver::open(config)?));
     Ok(Opened { driver, kind: Kind::Epoll, fallback })
 }
@@ -99,12 +113,14 @@ pub fn open(kind: Kind, config: Config) -> Result<Opened, OpenError> {
 impl AnyDriver {
     fn inner(&self) -> &dyn Driver {
         match self {
+            Self::Uring(driver) => &**driver,
             Self::Epoll(driver) => &**driver,
         }
     }
 
     fn inner_mut(&mut self) -> &mut dyn Driver {
         match self {
+            Self::Uring(driver) => &mut **driver,
             Self::Epoll(driver) => &mut **driver,
         }
     }

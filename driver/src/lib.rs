@@ -33,6 +33,7 @@ mod pause;
 mod slots;
 #[expect(unsafe_code, reason = "system calls that the standard library does not offer")]
 mod sys;
+mod uring;
 
 pub use bell::Bell;
 pub use completion::Completion;
@@ -40,3 +41,4 @@ pub use config::{CONNECTIONS_MAX, Config, Kind, OpenError, UnknownKind};
 pub use driver::{AnyDriver, Counters, Driver, Opened, open};
 pub use epoll::EpollDriver;
 pub use operation::{ConnectionId, FileId, Job, Operation, Operations, PayloadIndex, Send};
+pub use uring::UringDriver;

@@ -155,6 +155,16 @@ impl Operations {
         self.rest.push(operation);
     }
 
+    /// Refuses, in debug builds, what would corrupt a stream: two sends to one connection in one turn.
+    pub(crate) fn check(&self) {
+        if cfg!(debug_assertions) {
+            let mut receivers: Vec<_> = self.sends.iter().map(|send| send.connection).collect();
+            receivers.sort_unstable();
+            let twice = receivers.windows(2).find(|pair| pair[0] == pair[1]);
+            assert!(twice.is_none(), "two sends to {:?} in one turn", twice.map(|pair| pair[0]));
+        }
+    }
+
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
         self.sends.is_empty() && self.rest.is_empty()

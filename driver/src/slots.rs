@@ -77,6 +77,15 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Who has the slot now.
+    pub(crate) fn occupant(&self, slot: u32) -> Option<ConnectionId> {
+        let entry = self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?;
+        match entry.state {
+            State::Live(_) => Some(ConnectionId { slot, generation: entry.generation }),
+            State::Free { .. } => None,
+        }
+    }
+
     /// Empties the slot; its generation advances.
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
         self.get_mut(id)?;
@@ -118,6 +127,9 @@ mod tests {
         assert_eq!((next.slot, next.generation), (19, 1), "the last freed is given out first");
         assert!(slots.get_mut(ids[19]).is_none(), "the former occupant is not found");
         assert_eq!(slots.get_mut(next), Some(&mut 7));
+        assert_eq!(slots.occupant(19), Some(next));
+        assert_eq!(slots.occupant(18), None);
+        assert_eq!(slots.occupant(5_000), None);
         for _ in 0..9 {
             assert!(slots.insert(0).unwrap().slot < 20);
         }

@@ -103,7 +103,7 @@ impl EpollDriver {
 
     fn send(&mut self, send: Send, payloads: &[Bytes]) {
         let payload = &payloads[send.payload.0 as usize];
-        let Some(connection) = self.slots.get_mut(send.connection) else {
+        let Some(connection) = self.slots.get_mut(send.connection).filter(|c| !c.is_closing) else {
             self.counters.stale += 1;
             return;
         };
@@ -171,20 +171,27 @@ impl EpollDriver {
         let mut any = self.files.deliver(sink);
         while let Some(pending) = self.pending.pop_front() {
             any = true;
-            sink(match pending {
-                Pending::Stalled { connection, payload, sent } => {
-                    Completion::Stalled { connection, payload, sent }
-                }
-                Pending::Disconnected { connection, cause } => {
-                    Completion::Disconnected { connection, cause: Some(cause) }
-                }
+            match pending {
                 Pending::Closed { connection } => {
                     self.slots.remove(connection);
-                    Completion::Closed { connection }
+                    sink(Completion::Closed { connection });
                 }
-            });
+                // Closed in the turn in which it happened: only that is reported.
+                Pending::Stalled { connection, .. } | Pending::Disconnected { connection, .. }
+                    if self.is_closing(connection) => {}
+                Pending::Stalled { connection, payload, sent } => {
+                    sink(Completion::Stalled { connection, payload, sent });
+                }
+                Pending::Disconnected { connection, cause } => {
+                    sink(Completion::Disconnected { connection, cause: Some(cause) });
+                }
+            }
         }
         any
+    }
+
+    fn is_closing(&mut self, id: ConnectionId) -> bool {
+        self.slots.get_mut(id).is_none_or(|connection| connection.is_closing)
     }
 
     /// Waits at most `timeout` for events and hands over what they bring; whether there were any.
@@ -204,6 +211,7 @@ impl EpollDriver {
 
 impl Driver for EpollDriver {
     fn submit(&mut self, operations: &mut Operations) {
+        operations.check();
         for send in operations.sends.drain(..) {
             self.send(send, &operations.payloads);
         }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{Bell, Completion, FileId, Job};
+pub(crate) use worker::room;
 use worker::{Outcomes, Worker};
 
 pub(crate) struct Files {
@@ -135,15 +136,25 @@ impl Files {
     pub(crate) fn write_sync(&mut self, file: FileId, offset: u64, data: Bytes) {
         match self.get(file) {
             Ok(handle) => self.sync_thread.give(Task::WriteSync { file, handle, offset, data }),
-            Err(error) => self.outcomes.put(Outcome::Synced { file, result: Err(error) }),
+            Err(error) => self.refuse_write(file, error),
         }
+    }
+
+    /// Answers a write that was not begun.
+    pub(crate) fn refuse_write(&self, file: FileId, error: io::Error) {
+        self.outcomes.put(Outcome::Synced { file, result: Err(error) });
+    }
+
+    /// Answers a read that was not begun.
+    pub(crate) fn refuse_read(&self, tag: u64, error: io::Error) {
+        self.outcomes.put(Outcome::ReadDone { tag, result: Err(error) });
     }
 
     /// Read, on the sync thread.
     pub(crate) fn read(&mut self, file: FileId, offset: u64, bytes: u32, tag: u64) {
         match self.get(file) {
             Ok(handle) => self.sync_thread.give(Task::Read { handle, offset, bytes, tag }),
-            Err(error) => self.outcomes.put(Outcome::ReadDone { tag, result: Err(error) }),
+            Err(error) => self.refuse_read(tag, error),
         }
     }
 

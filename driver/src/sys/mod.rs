@@ -8,7 +8,7 @@ mod net;
 pub(crate) use epoll::{Event, Poller};
 pub(crate) use limits::{cpu_mask, set_cpu_mask, want_descriptors};
 pub(crate) use net::{
-    ReceiveError, accept, bind, listen, receive, send, set_send_buffer, set_switch, socket,
+    PeerAddress, ReceiveError, accept, bind, listen, receive, send, set_send_buffer, set_switch, socket,
 };
 
 use std::fs::File;

@@ -1,0 +1,385 @@
+//! The io_uring driver: one ring per shard, in which a delivery costs no completion and an idle connection
+//! no buffer.
+//!
+//! A turn is two entries into the kernel at most: `submit` hands over what was asked for and collects what
+//! is there, `wait` enters only when nothing is. Accepted sockets are direct descriptors: they use no
+//! descriptor numbers, and the kernel finds them without counting references.
+//!
+//! Belongs to the thread that opened it (the ring is set up for a single issuer).
+//!
+//! Invariants:
+//! - *memory outlives requests*: buffers, the accept pool and file operations are freed after every request
+//!   has ended; where one does not end in time when the driver is dropped, they are leaked;
+//! - *close last*: a descriptor is closed when nothing armed names it, and a slot is freed when its
+//!   descriptor is closed, so no completion finds another occupant;
+//! - *stalls before turns*: a wait hands over every short send of the submit before it.
+//!
+//! Ring restrictions (only the opcodes in use) are not set yet; their place is in `setup`, before the ring
+//! is used.
+
+#[expect(unsafe_code, reason = "the kernel writes peers' addresses into memory of the pool")]
+mod accept;
+#[expect(unsafe_code, reason = "memory shared with the kernel")]
+mod buffers;
+mod close;
+mod connection;
+#[expect(unsafe_code, reason = "the kernel reads and writes the memory of file operations")]
+mod file;
+mod receive;
+#[expect(unsafe_code, reason = "entries name memory; the promises about it are passed on here")]
+mod ring;
+#[expect(unsafe_code, reason = "the kernel reads payloads in place")]
+mod send;
+mod setup;
+#[expect(unsafe_code, reason = "frees what the kernel was lent, when it was given back")]
+mod teardown;
+mod token;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::bell::spin;
+use crate::files::Files;
+use crate::slots::Slots;
+use crate::{
+    Bell, Completion, Config, ConnectionId, Counters, Driver, OpenError, Operation, Operations, sys,
+};
+use accept::{Acceptor, PLACES};
+use buffers::Buffers;
+use connection::Connection;
+use ring::{CHUNK, Entered, Purpose, Ring};
+use token::{Opcode, Token};
+
+/// A driver on io_uring; see [`Driver`].
+pub struct UringDriver {
+    ring: Ring,
+    /// What the kernel may write to or read from while requests are armed.
+    buffers: ManuallyDrop<Buffers>,
+    acceptor: ManuallyDrop<Acceptor>,
+    in_flight: ManuallyDrop<file::Table>,
+    /// The last submit's, until the next wait has seen which sends fell short.
+    payloads: ManuallyDrop<Vec<Bytes>>,
+    slots: Slots<Connection>,
+    /// Who waits for a receive to be armed, in order; ids that have left are skipped.
+    starved: VecDeque<ConnectionId>,
+    /// Completions that had to be taken off the queue outside `wait`, with the payload of a send.
+    stash: VecDeque<(Entered, Option<Bytes>)>,
+    /// The ring failed; said at the next wait.
+    failed: Option<io::Error>,
+    files: Files,
+    bell: Bell,
+    bells: Vec<Bell>,
+    spin: Duration,
+    counters: Counters,
+    /// To be used on the thread that opened it.
+    _not_send: PhantomData<*const ()>,
+}
+
+/// Why there is no io_uring driver.
+pub(crate) enum Refused {
+    /// This kernel or container does not give it; why, as a sentence without its full stop.
+    Kernel(String),
+    /// Nothing to do with io_uring.
+    Other(OpenError),
+}
+
+impl UringDriver {
+    /// Opens the driver on the calling thread; gives the configuration back where io_uring is refused, so
+    /// that another driver may be opened with it.
+    pub(crate) fn open(config: Config) -> Result<Self, (Refused, Option<Config>)> {
+        let prepared = Self::prepare(&config);
+        let (ring, buffers) = match prepared {
+            Ok(prepared) => prepared,
+            Err(refused) => return Err((refused, Some(config))),
+        };
+        Self::assemble(ring, buffers, config).map_err(|error| (Refused::Other(error), None))
+    }
+
+    /// All that the kernel may refuse.
+    fn prepare(config: &Config) -> Result<(Ring, Buffers), Refused> {
+        let wanted = match config.completions {
+            0 => setup::completions_for(config.connections_max),
+            wanted => wanted,
+        };
+        let io = setup::open(wanted).map_err(Refused::Kernel)?;
+        let files = config.connections_max + PLACES;
+        let needed = u64::from(files);
+        let limit = sys::want_descriptors(needed)
+            .map_err(|error| Refused::Other(OpenError::io("reading the descriptor limit")(error)))?;
+        if limit < needed {
+            let connections_max = config.connections_max;
+            return Err(Refused::Other(OpenError::Descriptors { connections_max, needed, limit }));
+        }
+        let refused = |error: io::Error| Refused::Kernel(setup::explain(&error));
+        io.submitter().register_files_sparse(files).map_err(refused)?;
+        let buffers = Buffers::new(config.receive_buffers, config.receive_buffer_bytes)
+            .map_err(|error| Refused::Other(OpenError::io("mapping receive buffers")(error)))?;
+        buffers.register(&io).map_err(refused)?;
+        Ok((Ring::new(io), buffers))
+    }
+
+    fn assemble(ring: Ring, buffers: Buffers, config: Config) -> Result<Self, OpenError> {
+        let bell = Bell::new().map_err(OpenError::io("opening the doorbell's eventfd"))?;
+        bell.set_ring(ring.fd());
+        let mut driver = Self {
+            ring,
+            buffers: ManuallyDrop::new(buffers),
+            acceptor: ManuallyDrop::new(Acceptor::new(config.listener, config.send_buffer_bytes)?),
+            in_flight: ManuallyDrop::default(),
+            payloads: ManuallyDrop::default(),
+            slots: Slots::new(config.connections_max),
+            starved: VecDeque::new(),
+            stash: VecDeque::new(),
+            failed: None,
+            files: Files::new(config.shard, bell.clone()),
+            bell,
+            bells: Vec::new(),
+            spin: config.spin,
+            counters: Counters::default(),
+            _not_send: PhantomData,
+        };
+        driver.watch_bell();
+        driver.arm_accepts();
+        driver.enter(Purpose::Submit);
+        match driver.failed.take() {
+            None => Ok(driver),
+            Some(error) => Err(OpenError::io("entering io_uring")(error)),
+        }
+    }
+
+    fn watch_bell(&mut self) {
+        self.make_room(1);
+        self.ring.watch_signals(self.bell.eventfd(), Token::new(Opcode::Doorbell, 0, 0));
+    }
+
+    /// Sees to it that `entries` more can be queued, and that the queue is not left to grow.
+    fn make_room(&mut self, entries: usize) {
+        if self.ring.queued() + entries > CHUNK {
+            self.enter(Purpose::Submit);
+        }
+    }
+
+    /// Enters the kernel. After a failure for good nothing is entered any more: what is queued may name
+    /// memory that we no longer vouch for.
+    fn enter(&mut self, purpose: Purpose) {
+        while self.failed.is_none() {
+            match self.ring.enter(purpose) {
+                Ok(()) => return,
+                // Older kernels take nothing more while completions wait for room.
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => self.stash_completions(),
+                Err(error) => {
+                    self.ring.give_up();
+                    self.failed = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Takes completions off the queue, for the next wait.
+    fn stash_completions(&mut self) {
+        while let Some(entered) = self.ring.take() {
+            let payload = self.payload_of(entered);
+            self.stash.push_back((entered, payload));
+        }
+    }
+
+    /// The payload of a send that fell short.
+    fn payload_of(&self, entered: Entered) -> Option<Bytes> {
+        let token = Token::unpack(entered.user_data).filter(|token| token.opcode == Opcode::Send)?;
+        self.payloads.get(token.detail as usize).cloned()
+    }
+
+    fn carry_out(&mut self, operation: Operation) {
+        match operation {
+            Operation::Close { connection } => self.close(connection),
+            Operation::StopAccepting => self.stop_accepting(),
+            Operation::CreateFile { file, path, bytes } => self.files.create(file, path, bytes),
+            Operation::OpenFile { file, path } => self.files.open(file, path),
+            Operation::CloseFile { file } => self.files.close(file),
+            Operation::WriteSync { file, offset, data } => self.write_sync(file, offset, data),
+            Operation::Read { file, offset, bytes, tag } => self.read(file, offset, bytes, tag),
+            Operation::Ring { shard } => self.ring_shard(shard),
+            Operation::Job(job) => self.files.job(job),
+        }
+    }
+
+    /// By message where the other has a ring, at 300 ns within a submission, else by its eventfd.
+    fn ring_shard(&mut self, shard: usize) {
+        debug_assert!(shard < self.bells.len(), "shard {shard} is connected");
+        let Some(bell) = self.bells.get(shard) else { return };
+        if !bell.claim() {
+            return;
+        }
+        match (bell.ring_fd(), u32::try_from(shard)) {
+            (Some(other), Ok(shard)) if shard < crate::CONNECTIONS_MAX => {
+                self.make_room(1);
+                self.ring.ring_other(other, Token::new(Opcode::RingOther, shard, 0));
+            }
+            _ => bell.ring_always(),
+        }
+    }
+
+    /// Hands over everything that has completed; whether that was anything.
+    fn deliver(&mut self, sink: &mut dyn FnMut(Completion<'_>)) -> bool {
+        let mut any = self.files.deliver(sink);
+        loop {
+            // Counted first: what our own entries complete meanwhile has its turn at the next wait.
+            for _ in 0..self.stash.len() + self.ring.ready() {
+                let Some((entered, payload)) = self.next() else { break };
+                self.on_entered(entered, payload, sink);
+                any = true;
+            }
+            if !self.ring.is_overflown() || self.failed.is_some() {
+                break;
+            }
+            self.counters.overflows += 1;
+            self.enter(Purpose::Collect);
+        }
+        self.feed_the_starved();
+        if self.failed.is_none() {
+            self.payloads.clear();
+        }
+        any
+    }
+
+    fn next(&mut self) -> Option<(Entered, Option<Bytes>)> {
+        if let Some(stashed) = self.stash.pop_front() {
+            return Some(stashed);
+        }
+        let entered = self.ring.take()?;
+        Some((entered, self.payload_of(entered)))
+    }
+
+    fn on_entered(&mut self, entered: Entered, payload: Option<Bytes>, sink: &mut dyn FnMut(Completion<'_>)) {
+        let Some(token) = Token::unpack(entered.user_data) else {
+            self.counters.stale += 1;
+            return;
+        };
+        match token.opcode {
+            Opcode::Receive => self.on_receive(token, entered, sink),
+            Opcode::Send => {
+                if let Some(payload) = payload {
+                    self.on_send(token, entered, payload, sink);
+                }
+            }
+            Opcode::Writable => self.on_writable(token, sink),
+            Opcode::Accept => self.on_accept(token, entered, sink),
+            Opcode::Close => self.on_close(token, entered, sink),
+            Opcode::Write | Opcode::Sync => self.on_write(token, entered, sink),
+            Opcode::Read => self.on_read(token, entered, sink),
+            Opcode::Rung => sink(Completion::Rung),
+            Opcode::Doorbell => {
+                if !entered.has_more() {
+                    self.watch_bell();
+                }
+                sink(Completion::Rung);
+            }
+            // It was claimed for us alone, so it must ring. The other ring may be full, or just gone.
+            Opcode::RingOther => {
+                if let Some(bell) = self.bells.get(token.slot as usize) {
+                    bell.ring_always();
+                }
+            }
+            // Nothing was there to cancel: its completion is on its way.
+            Opcode::Cancel => {}
+            Opcode::Refuse => {
+                tracing::error!(result = entered.result, "a refused connection could not be closed");
+            }
+        }
+    }
+
+    fn is_quiet(&mut self, idle: &mut dyn FnMut() -> bool) -> bool {
+        idle() && !self.files.is_anything_done() && !self.ring.is_anything_there()
+    }
+}
+
+impl Driver for UringDriver {
+    fn submit(&mut self, operations: &mut Operations) {
+        operations.check();
+        if !self.payloads.is_empty() {
+            // Two submits without a wait between them: the payloads of the first make way.
+            self.stash_completions();
+            if self.failed.is_none() {
+                self.payloads.clear();
+            }
+        }
+        if self.failed.is_none() {
+            std::mem::swap(&mut *self.payloads, &mut operations.payloads);
+            self.send_all(&mut operations.sends);
+        }
+        for operation in operations.rest.drain(..) {
+            self.carry_out(operation);
+        }
+        operations.sends.clear();
+        operations.payloads.clear();
+        if self.ring.queued() > 0 {
+            self.enter(Purpose::Collect);
+        }
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        idle: &mut dyn FnMut() -> bool,
+        sink: &mut dyn FnMut(Completion<'_>),
+    ) -> io::Result<()> {
+        self.resume_accepting();
+        if !self.deliver(sink) && self.failed.is_none() {
+            // Who wanted nothing until now may have left something to hand over.
+            let must_not_block = timeout == Some(Duration::ZERO) || !self.starved.is_empty();
+            if must_not_block || self.ring.queued() > 0 || self.ring.is_anything_there() {
+                self.enter(Purpose::Collect);
+                if self.deliver(sink) || must_not_block {
+                    return self.verdict();
+                }
+            }
+            let spinning = self.spin;
+            if spin(spinning, &mut || self.is_quiet(idle)) {
+                self.bell.say_asleep();
+                let purpose = match self.is_quiet(idle) {
+                    true => Purpose::Wait(self.acceptor.pause.cap(timeout)),
+                    false => Purpose::Collect,
+                };
+                self.enter(purpose);
+                self.bell.say_awake();
+            } else if self.ring.is_anything_there() {
+                self.enter(Purpose::Collect);
+            }
+            self.deliver(sink);
+        }
+        self.verdict()
+    }
+
+    fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    fn connect(&mut self, bells: Vec<Bell>) {
+        self.bells = bells;
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters }
+    }
+}
+
+impl UringDriver {
+    fn verdict(&mut self) -> io::Result<()> {
+        match &self.failed {
+            None => Ok(()),
+            Some(error) => Err(io::Error::new(error.kind(), format!("io_uring failed: {error}"))),
+        }
+    }
+}
+
+impl fmt::Debug for UringDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UringDriver").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
