@@ -5,6 +5,7 @@
 //! described in `docs/journal.md`, by numbered rules (J-n) that the code refers to.
 //!
 //! * [`Journal`] is the writing state machine of one shard: records in, [`JournalOp`]s out.
+//! * [`History`] is the reading state machine of one shard: queries in, [`HistoryOp`]s out.
 //! * [`recover`] brings a data directory in order at boot and replays it into a [`Fold`].
 //!
 //! Deliberately absent: the wire protocol (payloads are opaque), clocks, randomness, threads, async, and
@@ -13,6 +14,7 @@
 
 pub mod files;
 mod format;
+mod history;
 mod index;
 mod journal;
 pub mod limits;
@@ -22,7 +24,9 @@ mod segment;
 
 pub use files::{DiskFiles, Files};
 pub use format::header::VERSION;
+pub use history::{Direction, Entry, FetchError, History, HistoryConfig, HistoryOp, Page, Query};
 pub use index::Index;
+pub use index::rebuild::Rebuild;
 pub use index::seal::Seal;
 pub use journal::{AppendError, Config, EntryNumber, Journal, JournalOp, Positions, SaltSource};
 pub use record::{Conversation, Hex, Record, RecordKind};

@@ -29,3 +29,20 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < BATCH_BYTES_MAX, "a batch holds at lea
 const _: () = assert!(BATCH_BYTES_DEFAULT <= BATCH_BYTES_MAX, "a reader accepts what the writer makes");
 const _: () = assert!(BATCH_BYTES_MAX <= SEGMENT_BYTES_DEFAULT as usize / 4, "a roll wastes little");
 const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << 24, "24 bits hold a payload's length");
+
+/// Entries of one page of history. A client scrolls by fifty; a replica or an export takes more.
+pub const PAGE_ENTRIES_MAX: u32 = 4096;
+/// Payload bytes of one page of history, at most.
+pub const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Records of a segment closer together than this are read at once: one read of 4 KiB more costs less than
+/// one more read.
+pub const READ_GAP_BYTES: u32 = 4 << 10;
+/// Bytes of one read of records, unless a single record is larger.
+pub const READ_BYTES_MAX: u32 = 256 << 10;
+/// First read of an index file: header and directory of up to 500 pages, which is 42,000 runs.
+pub const FRONT_READ_BYTES: u32 = 8 << 10;
+/// Header and directory of an index file, at most: every record of the largest segment in a run of its own.
+pub const FRONT_BYTES_MAX: u32 = 6 << 20;
+const _: () = assert!(
+    FRONT_BYTES_MAX as usize > (SEGMENT_BYTES_MAX as usize / crate::format::record::HEADER_BYTES) / 85 * 16
+);

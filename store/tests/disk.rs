@@ -43,7 +43,7 @@ fn carry_out(files: &DiskFiles, journal: &mut Journal) -> EntryNumber {
             }
             JournalOp::Seal(seal) => {
                 let segment = seal.segment();
-                let result = seal.run(files).map_err(|error| error.to_string());
+                let result = seal.run(files);
                 journal.on_sealed(segment, result);
             }
         }

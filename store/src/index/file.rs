@@ -54,6 +54,8 @@ pub(crate) struct IndexHeader {
     pub(crate) entries: u64,
     /// Runs in all pages.
     pub(crate) runs: u32,
+    /// Positions in the list behind the pages.
+    pub(crate) positions: u32,
 }
 
 /// A run as it lies in a page.
@@ -63,13 +65,35 @@ pub(crate) struct IndexRun {
     /// Sequence of its first entry.
     pub(crate) first: u64,
     pub(crate) count: u32,
-    /// Which position of the file is its first.
-    pub(crate) position: u32,
+    /// Where its positions are.
+    pub(crate) positions: Positions,
     /// The segment that holds what came before, possibly this one.
     pub(crate) previous: Option<SegmentId>,
 }
 
+/// Where a run's positions are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Positions {
+    /// A run of one entry carries its position: where traffic is spread widely most runs are such.
+    Inline(Position),
+    /// From this place in the list of positions on.
+    Listed(u32),
+}
+
 impl IndexHeader {
+    /// What is known before the runs are counted; [`write`] does that.
+    pub(crate) fn new(
+        id: SegmentId,
+        salt: Salt,
+        bytes: u64,
+        batches: Option<(u64, u64)>,
+        records: u64,
+    ) -> Self {
+        let (first_batch, last_batch) = batches.unwrap_or((0, 0));
+        let segment_bytes = bytes;
+        Self { id, salt, segment_bytes, first_batch, last_batch, records, entries: 0, runs: 0, positions: 0 }
+    }
+
     pub(crate) fn pages(&self) -> u32 {
         self.runs.div_ceil(PAGE_RUNS as u32)
     }
@@ -91,7 +115,7 @@ impl IndexHeader {
 
     /// Bytes of the whole file.
     pub(crate) fn file_bytes(&self) -> u64 {
-        self.page_offset(self.pages()) + self.entries * POSITION_BYTES as u64 + CRC_BYTES as u64
+        self.position_offset(self.positions) + CRC_BYTES as u64
     }
 
     fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -108,6 +132,7 @@ impl IndexHeader {
         out[64..72].copy_from_slice(&self.records.to_le_bytes());
         out[72..80].copy_from_slice(&self.entries.to_le_bytes());
         out[80..84].copy_from_slice(&self.runs.to_le_bytes());
+        out[84..88].copy_from_slice(&self.positions.to_le_bytes());
         let crc = crc32c::crc32c(&out[..124]);
         out[124..128].copy_from_slice(&crc.to_le_bytes());
         out
@@ -132,6 +157,7 @@ impl IndexHeader {
             records: u64_at(bytes, 64),
             entries: u64_at(bytes, 72),
             runs: u32_at(bytes, 80),
+            positions: u32_at(bytes, 84),
         })
     }
 }
@@ -142,7 +168,13 @@ impl IndexRun {
         out[0..16].copy_from_slice(&self.conversation);
         out[16..24].copy_from_slice(&self.first.to_le_bytes());
         out[24..28].copy_from_slice(&self.count.to_le_bytes());
-        out[28..32].copy_from_slice(&self.position.to_le_bytes());
+        match self.positions {
+            Positions::Inline(Position { offset, length }) => {
+                out[28..32].copy_from_slice(&offset.to_le_bytes());
+                out[44..48].copy_from_slice(&length.to_le_bytes());
+            }
+            Positions::Listed(place) => out[28..32].copy_from_slice(&place.to_le_bytes()),
+        }
         if let Some(previous) = self.previous {
             out[32..36].copy_from_slice(&previous.generation.to_le_bytes());
             out[36..40].copy_from_slice(&previous.index.to_le_bytes());
@@ -155,11 +187,15 @@ impl IndexRun {
     fn decode(bytes: &[u8]) -> Self {
         let previous =
             SegmentId { generation: u32_at(bytes, 32), index: u32_at(bytes, 36), shard: u16_at(bytes, 40) };
+        let count = u32_at(bytes, 24);
         Self {
             conversation: array(bytes, 0),
             first: u64_at(bytes, 16),
-            count: u32_at(bytes, 24),
-            position: u32_at(bytes, 28),
+            count,
+            positions: match count {
+                1 => Positions::Inline(Position { offset: u32_at(bytes, 28), length: u32_at(bytes, 44) }),
+                _ => Positions::Listed(u32_at(bytes, 28)),
+            },
             previous: (u16_at(bytes, 42) & HAS_PREVIOUS != 0).then_some(previous),
         }
     }
@@ -194,7 +230,7 @@ pub(crate) fn decode_page(bytes: &[u8], page: u32) -> Option<Vec<IndexRun>> {
     })
 }
 
-/// Writes an index file of `runs`. `header.entries` and `header.runs` are filled in here.
+/// Writes an index file of `runs`. The header's counts of what it indexes are filled in here.
 pub(crate) fn write(
     out: &mut dyn Write,
     mut header: IndexHeader,
@@ -208,6 +244,7 @@ pub(crate) fn write(
     });
     header.runs = order.len() as u32;
     header.entries = runs.entries() as u64;
+    header.positions = runs.all().iter().map(|run| if run.count > 1 { run.count } else { 0 }).sum();
     let mut out = Summed { out, crc: 0 };
     out.write_all(&header.encode())?;
     let mut directory = Vec::with_capacity(header.pages() as usize * KEY_BYTES);
@@ -216,17 +253,23 @@ pub(crate) fn write(
     }
     out.write_all(&directory)?;
     out.write_all(&crc32c::crc32c(&directory).to_le_bytes())?;
-    let mut position = 0;
+    let mut listed = 0;
     for (number, page) in order.chunks(PAGE_RUNS).enumerate() {
         let mut bytes = [0; PAGE_BYTES];
         bytes[4..8].copy_from_slice(&(page.len() as u32).to_le_bytes());
         bytes[8..12].copy_from_slice(&(number as u32).to_le_bytes());
         for (run, place) in page.iter().zip(bytes[PAGE_HEADER_BYTES..].chunks_exact_mut(RUN_BYTES)) {
             let run = runs.run(*run);
+            let positions = match run.count {
+                1 => Positions::Inline(runs.backward(run, 0).next().expect("a run has an entry")),
+                _ => Positions::Listed(listed),
+            };
+            if let Positions::Listed(_) = positions {
+                listed += run.count;
+            }
             let (conversation, previous) = (run.conversation, segment(run.previous.segment));
-            let run = IndexRun { conversation, first: run.first, count: run.count, position, previous };
+            let run = IndexRun { conversation, first: run.first, count: run.count, positions, previous };
             place.copy_from_slice(&run.encode());
-            position += run.count;
         }
         let crc = crc32c::crc32c(&bytes[4..]);
         bytes[0..4].copy_from_slice(&crc.to_le_bytes());
@@ -235,6 +278,9 @@ pub(crate) fn write(
     let mut positions = Vec::new();
     for run in &order {
         let run = runs.run(*run);
+        if run.count == 1 {
+            continue;
+        }
         positions.clear();
         positions.extend(runs.backward(run, run.count - 1).map(Position::encode));
         positions.reverse();

@@ -7,16 +7,20 @@
 //!
 //! Owner: the shard's [`Journal`](crate::Journal), for the life of the process.
 
+pub(crate) mod build;
 pub(crate) mod file;
+pub(crate) mod rebuild;
 pub(crate) mod runs;
 pub(crate) mod seal;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::history::stretch::{Start, Stretch, StretchPositions};
+use crate::history::{Direction, Query};
 use crate::record::Conversation;
 use crate::segment::SegmentId;
-use runs::{NONE, Runs};
+use runs::{NONE, Run, Runs};
 
 /// The last segment that holds a conversation.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,8 @@ pub struct Index {
 struct Unsealed {
     /// Place in [`Index::segments`].
     segment: u32,
+    /// Starting value of its record checksums.
+    seed: u32,
     runs: Arc<Runs>,
     /// Everything before this offset is synced and may be read.
     synced: u32,
@@ -74,12 +80,12 @@ impl Index {
     }
 
     /// A segment that entries will be added to. The newest; earlier ones take no more.
-    pub(crate) fn begin(&mut self, id: SegmentId, recycled: Option<Runs>) {
+    pub(crate) fn begin(&mut self, id: SegmentId, seed: u32, recycled: Option<Runs>) {
         let segment = u32::try_from(self.segments.len()).expect("fewer than 2^32 segments");
         self.segments.push(id);
         let mut runs = recycled.unwrap_or_default();
         runs.reset();
-        self.unsealed.push_back(Unsealed { segment, runs: Arc::new(runs), synced: 0 });
+        self.unsealed.push_back(Unsealed { segment, seed, runs: Arc::new(runs), synced: 0 });
     }
 
     /// An entry was appended at `offset` of the newest segment.
@@ -113,6 +119,56 @@ impl Index {
         let place =
             self.unsealed.iter().position(|unsealed| self.segments[unsealed.segment as usize] == id)?;
         self.unsealed.remove(place).and_then(|unsealed| Arc::into_inner(unsealed.runs))
+    }
+
+    /// What memory knows towards answering a query: entries of segments without an index file, and where
+    /// the walk through index files begins.
+    pub(crate) fn start(&self, query: &Query) -> Start {
+        let mut start = Start::default();
+        let mut at = self.locations.get(&query.conversation).copied();
+        while let Some(location) = at.filter(|location| location.segment != NONE) {
+            let Some(unsealed) = self.unsealed.iter().find(|unsealed| unsealed.segment == location.segment)
+            else {
+                start.next = Some(self.segments[location.segment as usize]);
+                break;
+            };
+            let run = unsealed.runs.run(location.run);
+            let visible = unsealed.runs.before(run, unsealed.synced);
+            if visible > 0 {
+                start.stretches.push(self.stretch(unsealed, run, visible, query));
+            }
+            at = Some(run.previous);
+        }
+        start
+    }
+
+    /// The entries of a run in memory that may answer a query: at most as many as it wants.
+    fn stretch(&self, unsealed: &Unsealed, run: &Run, visible: u32, query: &Query) -> Stretch {
+        let (segment, none) = (self.segments[unsealed.segment as usize], StretchPositions::Known(Vec::new()));
+        let mut stretch = Stretch::new(segment, unsealed.seed, run.first, visible, none, false);
+        let (first, last) = stretch.run;
+        let limit = u64::from(query.limit);
+        let range = match query.direction {
+            Direction::Backward => {
+                (first.max(query.from.min(last).saturating_sub(limit - 1)), query.from.min(last))
+            }
+            Direction::Forward => {
+                (first.max(query.from), last.min(query.from.max(first).saturating_add(limit - 1)))
+            }
+        };
+        stretch.count = match range.0 <= range.1 && range.0 <= last && range.1 >= first {
+            true => (range.1 - range.0 + 1) as u32,
+            false => 0,
+        };
+        if stretch.count > 0 {
+            stretch.first = range.0;
+            let newest = (range.1 - first) as u32;
+            let positions = unsealed.runs.backward(run, newest).take(stretch.count as usize);
+            let mut positions: Vec<_> = positions.collect();
+            positions.reverse();
+            stretch.positions = StretchPositions::Known(positions);
+        }
+        stretch
     }
 
     /// All segments, in replay order.

@@ -113,6 +113,30 @@ impl Runs {
         self.nodes.len()
     }
 
+    /// Sets where each conversation was before its first run.
+    pub(crate) fn set_previous(&mut self, previous: impl Fn(&Conversation) -> u32) {
+        for run in self.runs.iter_mut().filter(|run| run.previous.segment == NONE) {
+            run.previous.segment = previous(&run.conversation);
+        }
+    }
+
+    /// How many entries of a run lie before byte `end` of the segment.
+    pub(crate) fn before(&self, run: &Run, end: u32) -> u32 {
+        let lies_before = |node: u32| self.nodes[node as usize].position.offset < end;
+        if lies_before(run.last) {
+            return run.count;
+        }
+        let (mut low, mut high) = (0, run.count - 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match lies_before(self.find(run, middle)) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
     /// Positions of a run from the one at `ordinal` (counted from 0) backward.
     pub(crate) fn backward(&self, run: &Run, ordinal: u32) -> impl Iterator<Item = Position> + '_ {
         let mut node = match ordinal < run.count {

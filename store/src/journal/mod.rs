@@ -19,6 +19,7 @@ mod op;
 mod segments;
 
 use std::collections::VecDeque;
+use std::io;
 
 use bytes::Bytes;
 
@@ -183,7 +184,7 @@ impl Journal {
     }
 
     /// The driver created a segment's file, or could not.
-    pub fn on_created(&mut self, segment: SegmentId, result: Result<(), String>) {
+    pub fn on_created(&mut self, segment: SegmentId, result: io::Result<()>) {
         let Some(segment) = self.segment(segment) else { return };
         assert!(matches!(segment.phase, Phase::Creating), "a segment is created once");
         segment.phase = match result {
@@ -194,7 +195,7 @@ impl Journal {
 
     /// The driver wrote and synced what [`Journal::poll`] gave it for a segment, or could not. Returns the
     /// newest durable entry; after a failure that never moves again.
-    pub fn on_written(&mut self, segment: SegmentId, result: Result<(), String>) -> EntryNumber {
+    pub fn on_written(&mut self, segment: SegmentId, result: io::Result<()>) -> EntryNumber {
         if matches!(self.state, State::Failed(_)) {
             return self.positions.synced;
         }
@@ -215,7 +216,7 @@ impl Journal {
     }
 
     /// A [`Seal`](crate::Seal) job is done, or failed; a failed one is asked for again after the next roll.
-    pub fn on_sealed(&mut self, segment: SegmentId, result: Result<(), String>) {
+    pub fn on_sealed(&mut self, segment: SegmentId, result: io::Result<()>) {
         self.sealed(segment, result);
     }
 

@@ -1,5 +1,7 @@
 //! The journal's segments: made ahead, filled, rolled, sealed.
 
+use std::io;
+
 use super::{Journal, JournalOp, State};
 use crate::format::header::DATA_OFFSET;
 use crate::index::file::IndexHeader;
@@ -62,7 +64,7 @@ impl Journal {
 
     /// From now on batches are placed in `segment`.
     pub(super) fn take_batches(&mut self, segment: Segment) {
-        self.index.begin(segment.id, self.spare_runs.take());
+        self.index.begin(segment.id, segment.salt.seed(), self.spare_runs.take());
         self.segments.push_back(segment);
     }
 
@@ -86,21 +88,13 @@ impl Journal {
         while let Some(done) =
             self.segments.pop_front_if(|first| first.closed && first.synced == first.placed)
         {
-            let Some((first_batch, last_batch)) = done.batches else {
+            if done.batches.is_none() {
                 // Stopped before anything was appended; recovery removes the empty file.
                 self.index.sealed(done.id);
                 continue;
-            };
-            let header = IndexHeader {
-                id: done.id,
-                salt: done.salt,
-                segment_bytes: u64::from(done.synced),
-                first_batch,
-                last_batch,
-                records: done.records,
-                entries: 0,
-                runs: 0,
-            };
+            }
+            let bytes = u64::from(done.synced);
+            let header = IndexHeader::new(done.id, done.salt, bytes, done.batches, done.records);
             self.sealing.push(Sealing { header, asked: false });
             found = true;
         }
@@ -120,7 +114,7 @@ impl Journal {
     }
 
     /// What became of a seal.
-    pub(super) fn sealed(&mut self, id: SegmentId, result: Result<(), String>) {
+    pub(super) fn sealed(&mut self, id: SegmentId, result: io::Result<()>) {
         let place = self.sealing.iter().position(|sealing| sealing.header.id == id);
         let place = place.expect("a seal is reported once");
         match result {
@@ -129,7 +123,7 @@ impl Journal {
                 self.spare_runs = self.index.sealed(id).or(self.spare_runs.take());
             }
             Err(why) => {
-                tracing::warn!(segment = %id, why, "cannot seal a segment; will try again after the next roll");
+                tracing::warn!(segment = %id, %why, "cannot seal a segment; will try again after the next roll");
                 self.sealing[place].asked = false;
                 if self.sealing.len() > limits::SEALING_MAX {
                     self.fail(format!("cannot seal {}, nor the segments after it: {why}", id.segment_name()));

@@ -7,9 +7,10 @@ use super::fold::{Fold, refused};
 use super::report::{Damage, Missing, RecoveryError, RecoveryReport, Torn};
 use super::scan::{Next, Scanner};
 use crate::files::Files;
-use crate::format::header::{DATA_OFFSET, HeaderFault, VERSION};
+use crate::format::batch::{self, BatchHeader};
+use crate::format::header::{HeaderFault, VERSION};
 use crate::format::record;
-use crate::index::Location;
+use crate::index::build::Builder;
 use crate::index::file::IndexHeader;
 use crate::index::runs::{NONE, Runs};
 use crate::record::{Conversation, Record};
@@ -79,7 +80,7 @@ impl Replay<'_> {
             self.report.repairs.push(format!("{id}: one copy of the header is damaged; the other serves"));
         }
         self.report.replayed_segments += 1;
-        let mut sealing = Sealing::default();
+        let mut builder = Builder::default();
         let mut last = expected.last_batch;
         loop {
             let from = scanner.offset();
@@ -93,10 +94,9 @@ impl Replay<'_> {
                         self.report.damage.push(Damage { segment: id, from, to: from, what });
                     }
                     last = Some(header.number);
-                    sealing.first_batch = sealing.first_batch.or(last);
                     self.report.replayed_bytes += u64::from(header.bytes());
-                    let at = header.offset + crate::format::batch::HEADER_BYTES as u32;
-                    self.batch(place, at, records, &mut sealing, expected.unsealed)?;
+                    builder.begin(&header);
+                    self.batch(place, &header, records, expected.unsealed.then_some(&mut builder))?;
                 }
                 Next::End => break,
                 Next::Torn if expected.tail => {
@@ -119,19 +119,10 @@ impl Replay<'_> {
             }
         }
         if expected.unsealed {
-            let header = IndexHeader {
-                id,
-                salt: scanner.header().salt,
-                segment_bytes: scanner.offset(),
-                first_batch: sealing.first_batch.unwrap_or(0),
-                last_batch: scanner.number(),
-                records: sealing.records,
-                entries: 0,
-                runs: 0,
-            };
-            self.repairs.push(match scanner.offset() == u64::from(DATA_OFFSET) {
+            let header = builder.header(scanner.header(), scanner.offset());
+            self.repairs.push(match builder.is_empty() {
                 true => Repair::Remove(id),
-                false => Repair::Seal(header, Arc::new(sealing.runs)),
+                false => Repair::Seal(header, Arc::new(builder.into_runs())),
             });
         }
         Ok(last)
@@ -141,25 +132,22 @@ impl Replay<'_> {
     fn batch(
         &mut self,
         place: u32,
-        mut offset: u32,
+        header: &BatchHeader,
         mut records: &[u8],
-        sealing: &mut Sealing,
-        unsealed: bool,
+        mut builder: Option<&mut Builder>,
     ) -> Result<(), RecoveryError> {
+        let mut offset = header.offset + batch::HEADER_BYTES as u32;
         while !records.is_empty() {
             let Some((record, bytes)) = record::split(records) else {
                 let what = "a batch with a good checksum holds a record without an end".to_owned();
                 let segment = self.segments[place as usize];
-                self.damage(segment, u64::from(offset), u64::from(offset), what);
+                self.damage(segment, u64::from(offset), u64::from(header.offset + header.bytes()), what);
                 return Ok(());
             };
-            if record.kind.is_entry() {
-                let previous = self.entry(place, &record);
-                if unsealed {
-                    sealing.add(&record, place, previous, offset, bytes as u32);
-                }
+            let previous = if record.kind.is_entry() { self.entry(place, &record) } else { NONE };
+            if let Some(builder) = &mut builder {
+                builder.record(&record, place, previous, offset, bytes as u32);
             }
-            sealing.records += 1;
             self.report.replayed_records += 1;
             self.fold
                 .apply(&record)
@@ -185,28 +173,5 @@ impl Replay<'_> {
 
     fn damage(&mut self, segment: SegmentId, from: u64, to: u64, what: String) {
         self.report.damage.push(Damage { segment, from, to, what });
-    }
-}
-
-/// The index of an unsealed segment, as it grows.
-#[derive(Default)]
-struct Sealing {
-    runs: Runs,
-    /// The conversation's run in this segment.
-    open: HashMap<Conversation, u32, foldhash::fast::RandomState>,
-    first_batch: Option<u64>,
-    records: u64,
-}
-
-impl Sealing {
-    fn add(&mut self, record: &Record<'_>, place: u32, previous: u32, offset: u32, length: u32) {
-        let (conversation, sequence) = (record.conversation, record.sequence);
-        let open = self.open.get(&conversation).copied();
-        if open.is_some_and(|run| self.runs.extend(run, sequence, offset, length)) {
-            return;
-        }
-        let segment = if open.is_some() { place } else { previous };
-        let run = self.runs.start(conversation, Location { segment, run: NONE }, sequence, offset, length);
-        self.open.insert(conversation, run);
     }
 }
