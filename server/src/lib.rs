@@ -1,1 +1,17 @@
 //! Ringwire, a real-time messaging edge server.
+//!
+//! The folders stand in the order a frame meets them; `ARCHITECTURE.md` tells the way.
+
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod conversation;
+pub mod fanout;
+pub mod limits;
+pub mod session;
+pub mod shard;
+pub mod store;
+pub mod transport;

@@ -1,2 +1,11 @@
 //! The `ringwire` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+/// Frees across threads are cheap in it, and small objects are packed: connections are small objects.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ringwire::command::run()
+}

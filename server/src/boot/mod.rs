@@ -1,0 +1,226 @@
+//! From a configuration to running shards, and back down in good order.
+//!
+//! The order matters: keys and address first (cheap to refuse), then the data directory, then threads. The
+//! main thread stays behind as the *plane*: signals now; HTTP, engine and push later.
+
+mod clock;
+mod control;
+mod keys;
+mod thread;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
+
+use ringwire_driver::{affinity, listen};
+use ringwire_store::{DiskFiles, Files, RecoverOptions, RecoveryError, Salt};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::conversation::Conversations;
+use crate::fanout::mesh;
+use crate::session::{Sessions, Terms};
+use crate::shard::Shard;
+use crate::store::recovery;
+use clock::Clock;
+use control::{Control, Report};
+
+/// Why the server does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A key is missing, unreadable or unsafe.
+    #[error("{0}")]
+    Key(String),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] listen::ListenError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] ringwire_store::files::OpenError),
+    /// What is in it cannot be used.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// Shards could not start.
+    #[error("shard {shard} cannot start: {error}")]
+    Shard {
+        /// Which.
+        shard: u16,
+        /// Why.
+        error: String,
+    },
+    /// The system refused something without which nothing goes.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+impl BootError {
+    fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| BootError::System { what, error }
+    }
+}
+
+/// Most shards there may be: their number travels in letters and file names.
+const SHARDS_MAX: u16 = 1024;
+
+/// Serves until a signal or a failure ends it.
+///
+/// # Errors
+/// Where it cannot start. Once it serves, a failure ends it with a message and a non-zero code.
+pub fn serve(config: Config) -> Result<ExitCode, BootError> {
+    let authenticator = keys::authenticator(&config)?;
+    let shards = match config.shards {
+        0 => u16::try_from(affinity::available()).unwrap_or(1).clamp(1, SHARDS_MAX),
+        count => count.min(SHARDS_MAX),
+    };
+    let options = listen::Options { send_buffer_bytes: config.send_buffer, ..Default::default() };
+    let listeners = listen::bind_shards(config.listen, usize::from(shards), &options)?;
+    let address = listeners[0].local_addr().map_err(BootError::system("read the address listened on"))?;
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::open(&config.data)?);
+    let (recovered, report) = recovery::run(
+        &files,
+        shards,
+        ringwire_store::Config { segment_bytes: config.segment, ..Default::default() },
+        RecoverOptions { accept_corruption: config.accept_corruption },
+        |_| Box::new(random_salt),
+    )?;
+    tracing::info!(data = %config.data.display(), "{report}");
+    let development = authenticator.development;
+    let terms = Arc::new(Terms {
+        authenticator,
+        heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+        idle_timeout_s: u32::try_from(config.idle_timeout.as_secs()).unwrap_or(u32::MAX),
+        handshake_timeout_s: u32::try_from(config.handshake_timeout.as_secs()).unwrap_or(u32::MAX),
+        origins: config.origins.clone(),
+        limits: config.limits.clone(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(BootError::system("start the main thread's runtime"))?;
+    let clock = Clock::start();
+    let (control, reports) = Control::new(shards);
+    let all_hung = Arc::new(Barrier::new(usize::from(shards)));
+    let mut threads = Vec::new();
+    let meshes = mesh::meshes(shards, &config.limits);
+    for (((mesh, recovered), listener), index) in meshes.into_iter().zip(recovered).zip(listeners).zip(0..) {
+        let terms = Arc::clone(&terms);
+        let plan = thread::Plan {
+            index,
+            kind: config.driver,
+            driver: ringwire_driver::Config {
+                listener: Some(listener),
+                connections_max: config.connections_max,
+                send_buffer_bytes: config.send_buffer,
+                shard: usize::from(index),
+                ..Default::default()
+            },
+            make: Box::new(move || {
+                let limits = terms.limits.clone();
+                let conversations = Conversations::new(recovered.states, recovered.log, limits);
+                Shard::new(mesh, Sessions::new(index, terms), conversations)
+            }),
+            clock,
+            drain: config.drain,
+        };
+        let (control, all_hung) = (control.clone(), Arc::clone(&all_hung));
+        let spawned = std::thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || thread::run(plan, &control, &all_hung));
+        threads.push(spawned.map_err(BootError::system("start a shard's thread"))?);
+    }
+    let code = runtime.block_on(watch(control, reports, shards, address, development, &config))?;
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a shard's thread panicked; its backtrace is above");
+        }
+    }
+    Ok(code)
+}
+
+/// Waits for the shards, for signals, and for the end.
+async fn watch(
+    control: Control,
+    mut reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
+    shards: u16,
+    address: SocketAddr,
+    development: bool,
+    config: &Config,
+) -> Result<ExitCode, BootError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(BootError::system("listen for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::system("listen for SIGINT"))?;
+    let mut code = ExitCode::SUCCESS;
+    let (mut ready, mut ended) = (0, 0);
+    while ended < shards {
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(Report::Ready { driver, fallback }) => {
+                    ready += 1;
+                    if ready == 1 && let Some(fallback) = &fallback {
+                        tracing::warn!("serving with {driver}: {fallback}");
+                    }
+                    if ready == shards {
+                        announce(address, development, shards, driver, config);
+                    }
+                }
+                Some(Report::StartFailed { shard, error }) => {
+                    control.drain();
+                    return Err(BootError::Shard { shard, error });
+                }
+                Some(Report::Failed { shard, error }) => {
+                    tracing::error!(shard, "stopping, because a shard has failed: {error}");
+                    code = ExitCode::FAILURE;
+                    control.drain();
+                }
+                Some(Report::Ended) => ended += 1,
+                None => break,
+            },
+            _ = terminate.recv() => if !stop(&control, "SIGTERM") { return Ok(ExitCode::FAILURE) },
+            _ = interrupt.recv() => if !stop(&control, "SIGINT") { return Ok(ExitCode::FAILURE) },
+        }
+    }
+    Ok(code)
+}
+
+/// Begins to drain; at the second signal says that it is enough.
+fn stop(control: &Control, signal: &str) -> bool {
+    if control.is_draining() {
+        tracing::warn!("{signal} again: stopping at once");
+        std::process::exit(1);
+    }
+    tracing::info!("{signal}: asking clients to go elsewhere, then stopping");
+    control.drain();
+    true
+}
+
+fn announce(
+    address: SocketAddr,
+    development: bool,
+    shards: u16,
+    driver: ringwire_driver::Kind,
+    config: &Config,
+) {
+    let url = format!("ws://{address}{}", ringwire_protocol::ws::PATH);
+    let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
+    println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
+    println!("  clients   {url}");
+    println!("  data      {}", config.data.display());
+    if development {
+        println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");
+        println!();
+        println!("Try it in two terminals:");
+        println!("  ringwire chat --url {url} --as alice --room lobby");
+        println!("  ringwire chat --url {url} --as bob --room lobby");
+    }
+}
+
+/// Sixteen bytes from the operating system.
+fn random_salt() -> Salt {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system's random source does not fail once it is up");
+    Salt(bytes)
+}

@@ -1,0 +1,46 @@
+//! The command line. `serve` is the default: plain `ringwire` starts a server.
+
+mod config;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "ringwire", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve clients (the default).
+    Serve(serve::ServeArgs),
+    /// Sign a token for a user.
+    Token(token::TokenArgs),
+    /// Check or document the configuration.
+    Config(config::ConfigArgs),
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => serve::run(&arguments.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Config(args)) => config::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ringwire: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Every setting there is: one row each. The file, the environment, `--set`, `ringwire config default` and
+//! `ringwire config doc` all read this table.
+
+/// What a setting's text may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Such as "25s".
+    Duration,
+    /// Such as "128 KiB".
+    Size,
+    /// `true` or `false`.
+    Flag,
+    /// Texts; with commas between them in the environment and after `--set`.
+    List,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.key`; the environment's name is `RINGWIRE_SECTION_KEY`.
+    pub name: &'static str,
+    /// What its text may be.
+    pub kind: Kind,
+    /// As it would be written; empty where there is none.
+    pub default: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+const fn row(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Setting {
+    Setting { name, kind, default, about }
+}
+
+/// The table, by section.
+pub const SETTINGS: &[Setting] = &[
+    row("serve.listen", Kind::Text, "127.0.0.1:7400", "Address of WebSocket connections."),
+    row(
+        "serve.data",
+        Kind::Text,
+        "ringwire-data",
+        "Directory of everything durable; made where it is missing.",
+    ),
+    row("serve.shards", Kind::Number, "0", "Threads that serve; 0: one per processor."),
+    row("serve.driver", Kind::Text, "auto", "auto, uring or epoll; auto falls back to epoll with a warning."),
+    row("serve.connections_max", Kind::Number, "16384", "Connections per shard."),
+    row(
+        "serve.drain",
+        Kind::Duration,
+        "5s",
+        "How long clients have to go elsewhere after SIGTERM before they are cut.",
+    ),
+    row(
+        "auth.dev",
+        Kind::Text,
+        "auto",
+        "Accept development tokens (dev:NAME): true, false, or auto: true where no key is configured and the \
+         address is loopback. Never anything but loopback.",
+    ),
+    row("auth.hs256_secret", Kind::Text, "", "Shared secret of HS256 tokens; better in a file."),
+    row("auth.hs256_secret_file", Kind::Text, "", "File with the shared secret of HS256 tokens."),
+    row("auth.ed25519_public_key_file", Kind::Text, "", "PEM file with the public key of EdDSA tokens."),
+    row("sessions.heartbeat", Kind::Duration, "20s", "A client sends something at least this often."),
+    row("sessions.idle_timeout", Kind::Duration, "45s", "Silence after which a connection is closed."),
+    row("sessions.handshake_timeout", Kind::Duration, "10s", "Time from connecting to Hello."),
+    row(
+        "sessions.origins",
+        Kind::List,
+        "",
+        "Origins of web pages that may connect; empty: any. Native clients send none.",
+    ),
+    row("limits.body", Kind::Size, "32 KiB", "Longest message body."),
+    row("limits.frame", Kind::Size, "64 KiB", "Longest frame."),
+    row("limits.outbox", Kind::Size, "256 KiB", "What a reader that does not read may hold in user memory."),
+    row(
+        "limits.send_buffer",
+        Kind::Size,
+        "256 KiB",
+        "What it may hold in the kernel, about half of it payload.",
+    ),
+    row("limits.members", Kind::Number, "100000", "Members of one conversation."),
+    row("limits.subscriptions", Kind::Number, "1024", "Conversations one connection receives at a time."),
+    row("store.segment", Kind::Size, "64 MiB", "Size of one journal file."),
+    row(
+        "store.accept_corruption",
+        Kind::Flag,
+        "false",
+        "Start although stored messages are damaged; what is missing is reported and served as a gap.",
+    ),
+    row("store.cache", Kind::Size, "32 MiB", "Recent messages kept in memory, per shard."),
+    row(
+        "log.level",
+        Kind::Text,
+        "info",
+        "error, warn, info, debug or trace; or a filter such as ringwire=debug.",
+    ),
+];
+
+/// The setting of a name.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// The known name that is most like `name`, if any is like it.
+pub fn suggest(name: &str) -> Option<&'static str> {
+    SETTINGS
+        .iter()
+        .map(|setting| (distance(name, setting.name), setting.name))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_what_was_meant() {
+        assert_eq!(suggest("serve.lisen"), Some("serve.listen"));
+        assert_eq!(suggest("session.heartbeat"), Some("sessions.heartbeat"));
+        assert_eq!(suggest("entirely.different"), None);
+    }
+
+    #[test]
+    fn names_are_unique_and_have_a_section() {
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            assert!(setting.name.contains('.'), "{}", setting.name);
+            assert!(SETTINGS[..at].iter().all(|other| other.name != setting.name), "{}", setting.name);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! History: a page out of the tail in memory, or out of the journal.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use ringwire_protocol::code::Code;
+use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::message::{Direction, Gap, GapCause, Page};
+
+use super::{Conversations, Refusal, Which};
+use crate::fanout::letter::{Author, SessionRef};
+use crate::fanout::mesh::Mesh;
+use crate::store::{self, Query};
+
+/// What a client wants to read.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub request: u32,
+    pub conversation: ConversationId,
+    pub from: u64,
+    pub limit: u16,
+    pub direction: Direction,
+}
+
+/// Fetches that wait for the journal.
+#[derive(Default)]
+pub(super) struct Fetching {
+    next: u64,
+    under_way: HashMap<u64, (SessionRef, Wanted, Range), RandomState>,
+}
+
+/// Sequences `from..=to`, ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    from: u64,
+    to: u64,
+}
+
+/// The sequences that a request asks for, out of those that exist.
+fn range(wanted: &Wanted, head: u64, limit_max: u16) -> Option<Range> {
+    let limit = u64::from(wanted.limit.clamp(1, limit_max));
+    let range = match wanted.direction {
+        Direction::Forward => {
+            let from = wanted.from.max(1);
+            Range { from, to: head.min(from.saturating_add(limit - 1)) }
+        }
+        Direction::Backward => {
+            let to = wanted.from.min(head);
+            Range { from: to.saturating_sub(limit - 1).max(1), to }
+        }
+    };
+    (range.from <= range.to).then_some(range)
+}
+
+/// A message's frame and its sequence.
+type Found = (u64, Bytes);
+
+/// What of the found messages makes the page: from the asked end on, without a hole, as many whole frames as
+/// fit.
+fn fit(found: &[Found], bytes_max: usize, direction: Direction) -> &[Found] {
+    let mut bytes = 0;
+    let mut last = None;
+    let mut fits = |(sequence, frame): &&Found| {
+        bytes += frame.len();
+        let follows = last.is_none_or(|last: u64| last.abs_diff(*sequence) == 1);
+        // One message is always taken, whatever its size: a page without any would never end.
+        let taken = follows && (bytes <= bytes_max || last.is_none());
+        last = Some(*sequence);
+        taken
+    };
+    match direction {
+        Direction::Forward => &found[..found.iter().take_while(&mut fits).count()],
+        Direction::Backward => &found[found.len() - found.iter().rev().take_while(&mut fits).count()..],
+    }
+}
+
+/// The sequences at the asked end of `asked` that were not found: lost, and nothing will bring them back.
+fn lost(asked: Range, found: &[Found], direction: Direction) -> Option<Range> {
+    let lost = match (direction, found.first(), found.last()) {
+        (Direction::Forward, Some((first, _)), _) => Range { from: asked.from, to: first - 1 },
+        (Direction::Backward, _, Some((last, _))) => Range { from: last + 1, to: asked.to },
+        _ => asked,
+    };
+    (lost.from <= lost.to).then_some(lost)
+}
+
+impl Conversations {
+    pub(super) fn on_fetch(&mut self, author: Author, wanted: Wanted, mesh: &mut Mesh) {
+        let session = author.session;
+        let which = Which::Fetch(wanted.request);
+        let conversation = self
+            .by_id
+            .get(&wanted.conversation)
+            .filter(|conversation| conversation.state.members.contains_key(&author.user));
+        let Some(conversation) = conversation else {
+            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
+            return self.reject(session, wanted.conversation, which, &refusal, mesh);
+        };
+        let Some(range) = range(&wanted, conversation.durable, self.limits.page_messages_max) else {
+            let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };
+            return self.page(session, &wanted, empty, &[], mesh);
+        };
+        let remembered: Option<Vec<Found>> = conversation
+            .tail
+            .from(range.from)
+            .map(|frames| (range.from..=range.to).zip(frames.cloned()).collect());
+        if let Some(found) = remembered {
+            return self.answer(session, &wanted, range, &found, mesh);
+        }
+        let tag = self.fetching.next;
+        self.fetching.next += 1;
+        let query = Query {
+            conversation: *wanted.conversation.as_bytes(),
+            from: match wanted.direction {
+                Direction::Forward => range.from,
+                Direction::Backward => range.to,
+            },
+            direction: match wanted.direction {
+                Direction::Forward => store::Direction::Forward,
+                Direction::Backward => store::Direction::Backward,
+            },
+            limit: u32::try_from(range.to - range.from + 1).unwrap_or(u32::MAX),
+            bytes_max: self.limits.page_bytes_max,
+        };
+        match self.log.fetch(tag, query) {
+            Ok(()) => {
+                self.fetching.under_way.insert(tag, (session, wanted, range));
+            }
+            Err(error) => {
+                let refusal = Refusal::busy(&error.to_string());
+                self.reject(session, wanted.conversation, which, &refusal, mesh);
+            }
+        }
+    }
+
+    /// Answers what the journal has read.
+    pub(super) fn on_fetched(&mut self, mesh: &mut Mesh) {
+        while let Some((tag, result)) = self.log.take_fetched() {
+            let Some((session, wanted, range)) = self.fetching.under_way.remove(&tag) else { continue };
+            match result {
+                Ok(page) => {
+                    let entries = page.entries.into_iter().map(|entry| (entry.sequence, entry.payload));
+                    let found: Vec<Found> =
+                        entries.filter(|(sequence, _)| (range.from..=range.to).contains(sequence)).collect();
+                    self.answer(session, &wanted, range, &found, mesh);
+                }
+                Err(error) => {
+                    tracing::error!(
+                        conversation = %wanted.conversation,
+                        from = range.from,
+                        to = range.to,
+                        %error,
+                        "history cannot be read; run `ringwire store verify`"
+                    );
+                    self.unreadable(session, &wanted, mesh);
+                }
+            }
+        }
+    }
+
+    /// Sends what was found; says first what is lost, so that nobody waits for it.
+    fn answer(
+        &mut self,
+        session: SessionRef,
+        wanted: &Wanted,
+        asked: Range,
+        found: &[Found],
+        mesh: &mut Mesh,
+    ) {
+        if let Some(lost) = lost(asked, found, wanted.direction) {
+            let gap = Gap {
+                conversation: wanted.conversation,
+                from: lost.from,
+                to: lost.to,
+                cause: GapCause::Lost,
+            };
+            gap.encode(&mut self.encoder, &mut self.scratch);
+            self.reply(session, false, mesh);
+        }
+        let kept = fit(found, self.limits.page_bytes_max, wanted.direction);
+        let range = match (kept.first(), kept.last()) {
+            (Some((first, _)), Some((last, _))) => Range { from: *first, to: *last },
+            // All of it is lost; the page ends where it was asked to, so that the next one goes on behind.
+            _ => asked,
+        };
+        self.page(session, wanted, range, kept, mesh);
+    }
+
+    fn unreadable(&mut self, session: SessionRef, wanted: &Wanted, mesh: &mut Mesh) {
+        let mut refusal = Refusal::new(Code::HISTORY_UNAVAILABLE, "these messages cannot be read now");
+        refusal.retry_after_ms = 1000;
+        self.reject(session, wanted.conversation, Which::Fetch(wanted.request), &refusal, mesh);
+    }
+
+    fn page(&mut self, session: SessionRef, wanted: &Wanted, range: Range, found: &[Found], mesh: &mut Mesh) {
+        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.durable);
+        let mut frames = Vec::with_capacity(found.iter().map(|(_, frame)| frame.len()).sum());
+        for (_, frame) in found {
+            frames.extend_from_slice(frame);
+        }
+        let page = Page {
+            request: wanted.request,
+            conversation: wanted.conversation,
+            from: range.from,
+            to: range.to,
+            head,
+            complete: match wanted.direction {
+                Direction::Forward => range.to >= head,
+                Direction::Backward => range.from <= 1,
+            },
+            frames: &frames,
+        };
+        page.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(session, true, mesh);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(from: u64, limit: u16, direction: Direction) -> Wanted {
+        Wanted { request: 1, conversation: ConversationId::ZERO, from, limit, direction }
+    }
+
+    #[test]
+    fn ranges_stay_inside_what_exists() {
+        use Direction::{Backward, Forward};
+        let cases = [
+            (1, 10, Forward, 100, Some((1, 10))),
+            (0, 10, Forward, 100, Some((1, 10))),
+            (95, 10, Forward, 100, Some((95, 100))),
+            (101, 10, Forward, 100, None),
+            (u64::MAX, 10, Forward, 100, None),
+            (1, 10, Forward, 0, None),
+            (100, 10, Backward, 100, Some((91, 100))),
+            (u64::MAX, 10, Backward, 100, Some((91, 100))),
+            (5, 10, Backward, 100, Some((1, 5))),
+            (0, 10, Backward, 100, None),
+            (50, 0, Backward, 100, Some((50, 50))),
+            (1, 1000, Forward, 1000, Some((1, 256))),
+        ];
+        for (from, limit, direction, head, expected) in cases {
+            let actual = range(&wanted(from, limit, direction), head, 256);
+            assert_eq!(actual.map(|range| (range.from, range.to)), expected, "{from} {limit} {direction:?}");
+        }
+    }
+
+    fn found(sequences: impl IntoIterator<Item = u64>) -> Vec<Found> {
+        sequences.into_iter().map(|sequence| (sequence, Bytes::from(vec![0; 10]))).collect()
+    }
+
+    fn ends(found: &[Found]) -> Option<(u64, u64)> {
+        Some((found.first()?.0, found.last()?.0))
+    }
+
+    #[test]
+    fn a_page_holds_whole_frames_from_the_asked_end() {
+        let all = found(11..=20);
+        assert_eq!(ends(fit(&all, 35, Direction::Forward)), Some((11, 13)));
+        assert_eq!(ends(fit(&all, 35, Direction::Backward)), Some((18, 20)));
+        assert_eq!(ends(fit(&all, 5, Direction::Backward)), Some((20, 20)));
+        assert_eq!(ends(fit(&[], 5, Direction::Forward)), None);
+    }
+
+    #[test]
+    fn a_page_stops_at_a_hole_and_the_hole_is_named_when_it_is_asked_for() {
+        use Direction::{Backward, Forward};
+        let all = found((11..=13).chain(17..=20));
+        assert_eq!(ends(fit(&all, 1000, Forward)), Some((11, 13)));
+        assert_eq!(ends(fit(&all, 1000, Backward)), Some((17, 20)));
+        let asked = |from, to| Range { from, to };
+        assert_eq!(lost(asked(11, 20), &all, Forward), None);
+        assert_eq!(lost(asked(14, 20), &found(17..=20), Forward), Some(asked(14, 16)));
+        assert_eq!(lost(asked(11, 16), &found(11..=13), Backward), Some(asked(14, 16)));
+        assert_eq!(lost(asked(14, 16), &[], Forward), Some(asked(14, 16)));
+    }
+}

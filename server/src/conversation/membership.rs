@@ -1,0 +1,242 @@
+//! Joining, attaching, leaving: who is a member and who receives.
+//!
+//! Membership is durable: each change is an entry in the same order as the messages. Receiving is not: an
+//! attached session is a count per shard here, and a place in a list there.
+
+use ringwire_protocol::code::Code;
+use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::{Action, Done, Joined, Kind, Member, MemberPage, Membership, Role};
+
+use super::awaiting::Awaiting;
+use super::publish::Draft;
+use super::{Conversation, Conversations, Refusal, Which};
+use crate::clock::Now;
+use crate::fanout::encoded::Encoded;
+use crate::fanout::letter::{Author, Delivery, JoinNames, ShardIndex};
+use crate::fanout::mesh::Mesh;
+use crate::limits::{JOINED_MEMBERS_MAX, MEMBERS_PAGE_MAX};
+
+impl Conversation {
+    fn watch(&mut self, shard: ShardIndex) {
+        match self.watchers.iter_mut().find(|(other, _)| *other == shard) {
+            Some((_, count)) => *count += 1,
+            None => self.watchers.push((shard, 1)),
+        }
+    }
+
+    fn unwatch(&mut self, shard: ShardIndex) {
+        if let Some(at) = self.watchers.iter().position(|(other, _)| *other == shard) {
+            self.watchers[at].1 -= 1;
+            if self.watchers[at].1 == 0 {
+                self.watchers.swap_remove(at);
+            }
+        }
+    }
+}
+
+impl Conversations {
+    pub(super) fn on_join(
+        &mut self,
+        now: Now,
+        author: Author,
+        request: u32,
+        names: &JoinNames,
+        mesh: &mut Mesh,
+    ) {
+        let id = ConversationId::from_name(&names.conversation);
+        let members = self.by_id.get(&id).map(|conversation| &conversation.state.members);
+        let is_member = members.is_some_and(|members| members.contains_key(&author.user));
+        if !is_member {
+            let full = members.is_some_and(|members| members.len() >= self.limits.members_max);
+            let checked = if full {
+                Err(Refusal::new(
+                    Code::TOO_MANY_MEMBERS,
+                    format!("the conversation has {} members, as many as allowed", self.limits.members_max),
+                ))
+            } else {
+                self.check_writable()
+            };
+            if let Err(refusal) = checked {
+                return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+            }
+            let first = members.is_none_or(|members| members.is_empty());
+            let membership = Membership {
+                action: if members.is_none() { Action::Created } else { Action::Joined },
+                user: author.user,
+                name: &names.user,
+                role: if first { Role::Owner } else { Role::Member },
+                conversation_name: if members.is_none() { &names.conversation } else { "" },
+            };
+            if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
+                return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+            }
+        }
+        self.on_attach(author, request, id, mesh);
+    }
+
+    pub(super) fn on_attach(
+        &mut self,
+        author: Author,
+        request: u32,
+        conversation: ConversationId,
+        mesh: &mut Mesh,
+    ) {
+        // Behind whatever is being written, so that head and client sequence in the answer are durable.
+        if self.log.is_synced() {
+            self.attach(author, request, conversation, mesh);
+        } else if let Err(refusal) = self.check_writable() {
+            self.reject(author.session, conversation, Which::Request(request), &refusal, mesh);
+        } else {
+            self.await_sync(Awaiting::Attach { author, request, conversation });
+        }
+    }
+
+    /// Attaches a session and says where the conversation stands; everything is synced up to here.
+    pub(super) fn attach(&mut self, author: Author, request: u32, id: ConversationId, mesh: &mut Mesh) {
+        let Some((conversation, role)) = self.by_id.get_mut(&id).and_then(|conversation| {
+            let role = conversation.state.members.get(&author.user)?.role;
+            Some((conversation, role))
+        }) else {
+            // The same answer whether it does not exist or is not the user's to know of.
+            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
+            return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+        };
+        let device = conversation.state.devices.get_mut(&(author.user, author.origin));
+        let client_sequence = device.map_or(0, |device| {
+            device.admit(author.session.number);
+            device.last()
+        });
+        conversation.watch(author.session.shard);
+        let members: Vec<Member<'_>> =
+            conversation.state.members.iter().take(JOINED_MEMBERS_MAX).map(member).collect();
+        let joined = Joined {
+            request,
+            conversation: id,
+            name: &conversation.state.name,
+            role,
+            head: conversation.durable,
+            first: 1,
+            client_sequence,
+            members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
+            members: members.as_slice().into(),
+        };
+        joined.encode(&mut self.encoder, &mut self.scratch);
+        let frame = Encoded::new(&self.scratch);
+        self.scratch.clear();
+        let session = author.session;
+        mesh.deliver(session.shard, Delivery::Attached { session, conversation: id, frame });
+    }
+
+    pub(super) fn on_detach(&mut self, shard: ShardIndex, conversation: ConversationId) {
+        if let Some(conversation) = self.by_id.get_mut(&conversation) {
+            conversation.unwatch(shard);
+        }
+    }
+
+    pub(super) fn on_leave(
+        &mut self,
+        now: Now,
+        author: Author,
+        request: u32,
+        id: ConversationId,
+        mesh: &mut Mesh,
+    ) {
+        let checked = match self.by_id.get(&id).and_then(|c| c.state.members.get(&author.user)) {
+            None => Err(Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation")),
+            Some(member) => self.check_writable().map(|()| member.name.clone()),
+        };
+        match checked {
+            Err(refusal) => self.reject(author.session, id, Which::Request(request), &refusal, mesh),
+            Ok(name) => {
+                let membership = Membership {
+                    action: Action::Left,
+                    user: author.user,
+                    name: &name,
+                    role: Role::Member,
+                    conversation_name: "",
+                };
+                if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
+                    return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+                }
+                let user = author.user;
+                self.await_sync(Awaiting::Left { author, request, conversation: id, user });
+            }
+        }
+    }
+
+    /// A member has left: its sessions receive nothing more.
+    pub(super) fn expel(
+        &mut self,
+        author: Author,
+        request: u32,
+        conversation: ConversationId,
+        user: UserId,
+        mesh: &mut Mesh,
+    ) {
+        let Some(state) = self.by_id.get(&conversation) else { return };
+        for (shard, _) in &state.watchers {
+            mesh.deliver(*shard, Delivery::Expelled { user, conversation });
+        }
+        let done = Done { request, conversation, sequence: state.durable };
+        done.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(author.session, false, mesh);
+    }
+
+    fn append_membership(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        sender: UserId,
+        membership: &Membership<'_>,
+    ) -> Result<(), Refusal> {
+        let mut body = Vec::new();
+        membership.encode(&mut self.encoder, &mut body);
+        let draft = Draft {
+            sender,
+            origin: 0,
+            client_sequence: 0,
+            reference: 0,
+            kind: Kind::Membership,
+            body: &body,
+        };
+        self.append(now, id, &draft, None)
+    }
+
+    pub(super) fn on_members(
+        &mut self,
+        author: Author,
+        request: u32,
+        id: ConversationId,
+        after: UserId,
+        limit: u16,
+        mesh: &mut Mesh,
+    ) {
+        let members = self
+            .by_id
+            .get(&id)
+            .map(|conversation| &conversation.state.members)
+            .filter(|members| members.contains_key(&author.user));
+        let Some(members) = members else {
+            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
+            return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+        };
+        let limit = usize::from(limit).clamp(1, MEMBERS_PAGE_MAX);
+        let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let mut rest = members.range(after);
+        let page: Vec<Member<'_>> = rest.by_ref().take(limit).map(member).collect();
+        let next = page.last().map_or(UserId::ZERO, |member| member.user);
+        let page = MemberPage {
+            request,
+            conversation: id,
+            members: page.as_slice().into(),
+            next,
+            complete: rest.next().is_none(),
+        };
+        page.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(author.session, false, mesh);
+    }
+}
+
+fn member<'a>((user, member): (&UserId, &'a super::MemberState)) -> Member<'a> {
+    Member { user: *user, name: &member.name, role: member.role }
+}

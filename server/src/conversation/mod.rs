@@ -1,0 +1,261 @@
+//! The conversations that this shard owns: one order each, from request to durable message.
+//!
+//! ```text
+//!   Request --check--> entry (sequence given, encoded once) --append--> journal
+//!                        |                                                 | synced
+//!                        '--> awaiting, in the order of entries ----------'--> Ack, fan-out, answers
+//! ```
+//!
+//! Owner: the shard that `owner_of` names. Lifetime: conversations stay in memory once known.
+//!
+//! Invariants. O-1: sequences are dense from 1, given here and nowhere else. O-2: nothing about an entry
+//! (acknowledgement, message, head) leaves before the entry is synced. O-3: letters about a conversation
+//! leave in the order of its entries; an `Attached` says the head up to which the messages are history, and
+//! every later one follows it.
+//!
+//! Absent: sockets, sessions (a [`SessionRef`] is only carried), time beyond what entries are stamped with.
+
+mod awaiting;
+mod devices;
+mod fetch;
+mod membership;
+mod publish;
+mod state;
+mod tail;
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
+use ringwire_driver::Operations;
+use ringwire_protocol::code::Code;
+use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::message::{Encoder, Reject};
+
+pub use devices::{Device, Verdict};
+pub use state::{MemberState, State, StateFault};
+
+use crate::clock::Now;
+use crate::fanout::encoded::Encoded;
+use crate::fanout::letter::{Delivery, Request, SessionRef, ShardIndex};
+use crate::fanout::mesh::Mesh;
+use crate::limits::Limits;
+use crate::store::{AppendError, EntryNumber, Log, Step};
+use awaiting::Awaiting;
+use fetch::Fetching;
+use tail::{Budget, Tail};
+
+/// A conversation and what the owner knows about it beyond its durable state.
+#[derive(Default)]
+struct Conversation {
+    state: State,
+    /// Sequence of the last synced entry; what the rest of the world may know.
+    durable: u64,
+    /// How many attached sessions each shard has.
+    watchers: Vec<(ShardIndex, u32)>,
+    tail: Tail,
+}
+
+/// A refusal on its way to the client.
+struct Refusal {
+    code: Code,
+    retry_after_ms: u32,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(code: Code, reason: impl Into<String>) -> Self {
+        Refusal { code, retry_after_ms: 0, reason: reason.into() }
+    }
+
+    fn of_append(error: &AppendError) -> Self {
+        match error {
+            AppendError::Full { .. } => Refusal::busy("the journal is behind"),
+            AppendError::TooLarge { .. } => Refusal::new(Code::BODY_TOO_LARGE, error.to_string()),
+            AppendError::Failed(_) | AppendError::Stopped => {
+                Refusal::new(Code::STORAGE_FAILED, error.to_string())
+            }
+        }
+    }
+
+    /// For a moment; the client sends again by itself.
+    fn busy(what: &str) -> Self {
+        Refusal {
+            code: Code::OVERLOADED,
+            retry_after_ms: BUSY_RETRY_MS,
+            reason: format!("{what}; send again"),
+        }
+    }
+}
+
+/// How long a client is asked to wait when a queue of this process is full: a few turns of the disk.
+pub const BUSY_RETRY_MS: u32 = 50;
+
+/// All conversations of one shard, and the journal they are written to.
+pub struct Conversations {
+    by_id: HashMap<ConversationId, Conversation, RandomState>,
+    /// What happens when entries are synced, in their order.
+    awaiting: VecDeque<(EntryNumber, Awaiting)>,
+    fetching: Fetching,
+    budget: Budget,
+    log: Log,
+    encoder: Encoder,
+    /// The frame being encoded.
+    scratch: Vec<u8>,
+    limits: Limits,
+    /// What went through, for the operator.
+    pub counters: Counters,
+}
+
+/// What an owner counts; all since the process started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Messages that became durable.
+    pub published: u64,
+    /// Publishes that were answered from memory.
+    pub duplicates: u64,
+    /// Publishes that were refused.
+    pub refused: u64,
+    /// Letters with a message, one per shard that has a subscriber.
+    pub fanned_out: u64,
+}
+
+impl Conversations {
+    /// The conversations in `states` (all owned by this shard), writing to `log`.
+    pub fn new(states: Vec<(ConversationId, State)>, log: Log, limits: Limits) -> Self {
+        let by_id = states
+            .into_iter()
+            .map(|(id, state)| (id, Conversation { durable: state.head, state, ..Conversation::default() }))
+            .collect();
+        Conversations {
+            by_id,
+            awaiting: VecDeque::new(),
+            fetching: Fetching::default(),
+            budget: Budget::new(limits.tail_bytes),
+            log,
+            encoder: Encoder::new(),
+            scratch: Vec::new(),
+            limits,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes one request; answers leave through `mesh`, now or when the disk has answered.
+    pub fn on_request(&mut self, now: Now, request: Request, mesh: &mut Mesh) {
+        match request {
+            Request::Publish { author, conversation, client_sequence, reference, kind, body } => {
+                let publish = publish::Publish { conversation, client_sequence, reference, kind, body };
+                self.on_publish(now, author, &publish, mesh);
+            }
+            Request::Join { author, request, names } => self.on_join(now, author, request, &names, mesh),
+            Request::Attach { author, request, conversation } => {
+                self.on_attach(author, request, conversation, mesh);
+            }
+            Request::Detach { shard, conversation } => self.on_detach(shard, conversation),
+            Request::Leave { author, request, conversation } => {
+                self.on_leave(now, author, request, conversation, mesh);
+            }
+            Request::Fetch { author, request, conversation, from, limit, direction } => {
+                let wanted = fetch::Wanted { request, conversation, from, limit, direction };
+                self.on_fetch(author, wanted, mesh);
+            }
+            Request::Members { author, request, conversation, after, limit } => {
+                self.on_members(author, request, conversation, after, limit, mesh);
+            }
+        }
+    }
+
+    /// Closes this turn's batch, hands the disk its work, and answers what was read.
+    pub fn end_of_turn(&mut self, operations: &mut Operations, mesh: &mut Mesh) -> Step {
+        self.log.poll(operations);
+        self.on_fetched(mesh);
+        self.log.check_failure(Step::Nothing)
+    }
+
+    /// Whether entries are not synced yet.
+    pub fn is_writing(&self) -> bool {
+        !self.awaiting.is_empty()
+    }
+
+    /// Why the journal takes nothing any more, if so.
+    pub fn failure(&self) -> Option<&str> {
+        self.log.failure()
+    }
+
+    /// The journal, for completions of its files.
+    pub fn log_mut(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// The journal.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// How many conversations this shard owns.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether this shard owns none yet.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The durable state of a conversation, for checks.
+    pub fn state(&self, conversation: ConversationId) -> Option<&State> {
+        self.by_id.get(&conversation).map(|conversation| &conversation.state)
+    }
+
+    /// Sends an encoded answer to a session.
+    fn reply(&mut self, session: SessionRef, fetched: bool, mesh: &mut Mesh) {
+        let frame = Encoded::new(&self.scratch);
+        self.scratch.clear();
+        mesh.deliver(session.shard, Delivery::Reply { session, frame, fetched });
+    }
+
+    fn reject(
+        &mut self,
+        session: SessionRef,
+        conversation: ConversationId,
+        which: Which,
+        refusal: &Refusal,
+        mesh: &mut Mesh,
+    ) {
+        let (request, client_sequence) = match which {
+            Which::Request(request) | Which::Fetch(request) => (request, 0),
+            Which::Publish(client_sequence) => {
+                self.counters.refused += 1;
+                (0, client_sequence)
+            }
+        };
+        let reject = Reject {
+            request,
+            conversation,
+            client_sequence,
+            code: refusal.code,
+            retry_after_ms: refusal.retry_after_ms,
+            reason: &refusal.reason,
+        };
+        reject.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(session, matches!(which, Which::Fetch(_)), mesh);
+    }
+
+    /// Refuses what would be written while it cannot be.
+    fn check_writable(&self) -> Result<(), Refusal> {
+        if let Some(failure) = self.log.failure() {
+            return Err(Refusal::new(Code::STORAGE_FAILED, failure));
+        }
+        if self.log.is_full() || self.awaiting.len() >= self.limits.awaiting_sync_max {
+            return Err(Refusal::busy("the journal is behind"));
+        }
+        Ok(())
+    }
+}
+
+/// What a refusal answers.
+#[derive(Clone, Copy)]
+enum Which {
+    Request(u32),
+    Fetch(u32),
+    Publish(u64),
+}

@@ -1,0 +1,193 @@
+//! One message: checked, given its sequence, encoded once, appended.
+
+use bytes::Bytes;
+use ringwire_protocol::code::Code;
+use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::{Ack, Durability, Kind, Message, Role};
+
+use super::awaiting::Awaiting;
+use super::devices::{Device, Verdict};
+use super::{Conversation, Conversations, Refusal, Which};
+use crate::clock::Now;
+use crate::fanout::encoded::Encoded;
+use crate::fanout::letter::{Author, SessionRef};
+use crate::fanout::mesh::Mesh;
+
+/// What is to be published.
+pub(super) struct Publish {
+    pub conversation: ConversationId,
+    pub client_sequence: u64,
+    pub reference: u64,
+    pub kind: Kind,
+    pub body: Bytes,
+}
+
+/// An entry before it has its sequence.
+pub(super) struct Draft<'a> {
+    pub sender: UserId,
+    pub origin: u64,
+    pub client_sequence: u64,
+    pub reference: u64,
+    pub kind: Kind,
+    pub body: &'a [u8],
+}
+
+/// What an acknowledgement says.
+pub(super) struct Acknowledged {
+    pub conversation: ConversationId,
+    pub client_sequence: u64,
+    /// 0 where it is longer ago than the window.
+    pub sequence: u64,
+    pub time_ms: u64,
+    pub duplicate: bool,
+}
+
+/// Whether the user may publish here, with this session and number.
+fn judge(conversation: &mut Conversation, author: &Author, publish: &Publish) -> Result<Verdict, Refusal> {
+    match conversation.state.members.get(&author.user) {
+        None => {
+            return Err(Refusal::new(Code::NOT_A_MEMBER, "join the conversation before publishing to it"));
+        }
+        Some(member) if member.role < Role::Member => {
+            return Err(Refusal::new(Code::FORBIDDEN, "readers of this conversation do not publish"));
+        }
+        Some(_) => {}
+    }
+    if matches!(publish.kind, Kind::Membership | Kind::System) {
+        return Err(Refusal::new(Code::KIND_FORBIDDEN, "only the server writes messages of this kind"));
+    }
+    if publish.reference > conversation.state.head {
+        return Err(Refusal::new(
+            Code::BAD_REFERENCE,
+            "the message refers to a sequence that does not exist",
+        ));
+    }
+    let verdict = match conversation.state.devices.get_mut(&(author.user, author.origin)) {
+        Some(device) => {
+            if !device.admit(author.session.number) {
+                return Err(Refusal::new(Code::REPLACED, "a newer session of this device publishes here"));
+            }
+            device.judge(publish.client_sequence)
+        }
+        // Nothing is remembered of a device before it has published.
+        None => Device::default().judge(publish.client_sequence),
+    };
+    match verdict {
+        Verdict::Gap(expected) => Err(Refusal::new(
+            Code::SEQUENCE_GAP,
+            format!("client sequence {expected} is expected; resend from there, in order"),
+        )),
+        verdict => Ok(verdict),
+    }
+}
+
+impl Conversations {
+    pub(super) fn on_publish(&mut self, now: Now, author: Author, publish: &Publish, mesh: &mut Mesh) {
+        let which = Which::Publish(publish.client_sequence);
+        let verdict = match self.by_id.get_mut(&publish.conversation) {
+            None => {
+                Err(Refusal::new(Code::NO_SUCH_CONVERSATION, "join the conversation before publishing to it"))
+            }
+            Some(conversation) => judge(conversation, &author, publish),
+        };
+        let verdict = verdict.and_then(|verdict| match verdict {
+            Verdict::Next => self.check_writable().map(|()| verdict),
+            other => Ok(other),
+        });
+        match verdict {
+            Err(refusal) => self.reject(author.session, publish.conversation, which, &refusal, mesh),
+            Ok(Verdict::Duplicate(sequence)) => self.repeat(now, author.session, publish, sequence, mesh),
+            Ok(_) => {
+                let draft = Draft {
+                    sender: author.user,
+                    origin: author.origin,
+                    client_sequence: publish.client_sequence,
+                    reference: publish.reference,
+                    kind: publish.kind,
+                    body: &publish.body,
+                };
+                if let Err(refusal) = self.append(now, publish.conversation, &draft, Some(author.session)) {
+                    self.reject(author.session, publish.conversation, which, &refusal, mesh);
+                }
+            }
+        }
+    }
+
+    /// Answers a repeated publish with what became of the first one; not before that is synced.
+    fn repeat(
+        &mut self,
+        now: Now,
+        session: SessionRef,
+        publish: &Publish,
+        sequence: Option<u64>,
+        mesh: &mut Mesh,
+    ) {
+        self.counters.duplicates += 1;
+        let acknowledged = Acknowledged {
+            conversation: publish.conversation,
+            client_sequence: publish.client_sequence,
+            sequence: sequence.unwrap_or(0),
+            time_ms: now.unix_ms,
+            duplicate: true,
+        };
+        if self.log.is_synced() {
+            self.acknowledge(session, &acknowledged, mesh);
+        } else {
+            self.await_sync(Awaiting::Repeated { session, acknowledged });
+        }
+    }
+
+    /// Gives a draft its sequence and appends it. The caller has checked that the author may.
+    pub(super) fn append(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        draft: &Draft<'_>,
+        session: Option<SessionRef>,
+    ) -> Result<(), Refusal> {
+        let message = Message {
+            conversation: id,
+            sequence: self.by_id.get(&id).map_or(0, |conversation| conversation.state.head) + 1,
+            time_ms: now.unix_ms,
+            sender: draft.sender,
+            origin: draft.origin,
+            client_sequence: draft.client_sequence,
+            reference: draft.reference,
+            kind: draft.kind,
+            body: draft.body,
+        };
+        message.encode(&mut self.encoder, &mut self.scratch);
+        let frame = Encoded::new(&self.scratch);
+        self.scratch.clear();
+        let entry = self
+            .log
+            .append(id, message.sequence, now.unix_ms, frame.frame_bytes())
+            .map_err(|error| Refusal::of_append(&error))?;
+        self.by_id.entry(id).or_default().state.apply(&message);
+        self.awaiting.push_back((
+            entry,
+            Awaiting::Entry {
+                conversation: id,
+                sequence: message.sequence,
+                time_ms: now.unix_ms,
+                client_sequence: draft.client_sequence,
+                session,
+                frame,
+            },
+        ));
+        Ok(())
+    }
+
+    pub(super) fn acknowledge(&mut self, session: SessionRef, what: &Acknowledged, mesh: &mut Mesh) {
+        let ack = Ack {
+            conversation: what.conversation,
+            client_sequence: what.client_sequence,
+            sequence: what.sequence,
+            server_time_ms: what.time_ms,
+            durability: Durability::Synced,
+            duplicate: what.duplicate,
+        };
+        ack.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(session, false, mesh);
+    }
+}

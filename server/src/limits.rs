@@ -1,0 +1,113 @@
+//! Every bound of the server, with its reason and its relations to the others.
+//!
+//! A full queue has a written fate; it stands beside its number. What an operator may change is in
+//! [`Limits`], whose defaults are these; what is structural is a constant only.
+
+use ringwire_protocol::limits as wire;
+
+/// Requests under way from one shard to another. Full: the request is rejected as `busy` and the client
+/// sends it again, which is harmless because publishing is idempotent.
+pub const REQUEST_RING: usize = 4096;
+
+/// Deliveries under way from one shard to another. Full: they wait in the sender's backlog, and the sender
+/// takes no further requests until it is empty.
+pub const DELIVERY_RING: usize = 8192;
+
+/// Deliveries that may wait for a full ring before the shard stops taking requests. One turn's requests
+/// can add to it after the check, hence twice a ring.
+pub const DELIVERY_BACKLOG: usize = 2 * REQUEST_RING;
+
+/// Letters taken from one ring in one turn, so that no neighbour starves the sockets.
+pub const LETTERS_PER_TURN: usize = 1024;
+
+/// Bytes of a stalled connection that are kept in user memory; beyond it the connection is cut.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+
+/// Kernel send buffer of one connection. A stalled reader holds this much and no more; the kernel counts
+/// its own overhead in, so about half of it is payload.
+pub const SEND_BUFFER_BYTES: u32 = 512 * 1024;
+
+/// Fetches of one session that are not answered yet. More: rejected as `busy`.
+pub const FETCHES_PER_SESSION: u8 = 4;
+
+/// Bytes of messages in one page. Four outstanding pages and a turn of live messages fit an outbox.
+pub const PAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Messages in one page, whatever is asked for.
+pub const PAGE_MESSAGES_MAX: u16 = 256;
+
+/// Names of members sent with `Joined`; the rest is paged.
+pub const JOINED_MEMBERS_MAX: usize = 64;
+
+/// Members in one page of a member list.
+pub const MEMBERS_PAGE_MAX: usize = 128;
+
+/// Conversations one connection is attached to at a time. More: rejected.
+pub const SUBSCRIPTIONS_PER_CONNECTION: usize = 1024;
+
+/// Acknowledged publishes per device and conversation whose sequence is remembered, so that a repeated
+/// publish is answered with it. A client has no more than this unacknowledged.
+pub const PUBLISH_WINDOW: u16 = 64;
+
+/// Bytes of an HTTP request head that a connection may take for its upgrade.
+pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
+
+/// Entries whose acknowledgement waits for the disk, per shard. Full: publishes are rejected as `busy`.
+pub const AWAITING_SYNC_MAX: usize = 64 * 1024;
+
+/// Bytes of recent messages a shard keeps in memory for those who come back after a moment.
+pub const TAIL_BYTES: usize = 32 * 1024 * 1024;
+
+const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
+const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);
+const _: () = assert!(DELIVERY_BACKLOG >= REQUEST_RING);
+const _: () = assert!(JOINED_MEMBERS_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);
+const _: () = assert!(MEMBERS_PAGE_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);
+
+/// The bounds that an operator may change and that the simulation shrinks.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// See [`REQUEST_RING`].
+    pub request_ring: usize,
+    /// See [`DELIVERY_RING`].
+    pub delivery_ring: usize,
+    /// See [`DELIVERY_BACKLOG`].
+    pub delivery_backlog: usize,
+    /// See [`OUTBOX_BYTES_MAX`].
+    pub outbox_bytes_max: usize,
+    /// See [`PAGE_BYTES_MAX`].
+    pub page_bytes_max: usize,
+    /// See [`PAGE_MESSAGES_MAX`].
+    pub page_messages_max: u16,
+    /// See [`AWAITING_SYNC_MAX`].
+    pub awaiting_sync_max: usize,
+    /// See [`TAIL_BYTES`].
+    pub tail_bytes: usize,
+    /// See [`SUBSCRIPTIONS_PER_CONNECTION`].
+    pub subscriptions_per_connection: usize,
+    /// Longest message body, bytes.
+    pub body_bytes_max: usize,
+    /// Longest frame, bytes.
+    pub frame_bytes_max: usize,
+    /// Members of one conversation.
+    pub members_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_ring: REQUEST_RING,
+            delivery_ring: DELIVERY_RING,
+            delivery_backlog: DELIVERY_BACKLOG,
+            outbox_bytes_max: OUTBOX_BYTES_MAX,
+            page_bytes_max: PAGE_BYTES_MAX,
+            page_messages_max: PAGE_MESSAGES_MAX,
+            awaiting_sync_max: AWAITING_SYNC_MAX,
+            tail_bytes: TAIL_BYTES,
+            subscriptions_per_connection: SUBSCRIPTIONS_PER_CONNECTION,
+            body_bytes_max: wire::BODY_BYTES_MAX,
+            frame_bytes_max: wire::FRAME_BYTES_MAX,
+            members_max: 100_000,
+        }
+    }
+}

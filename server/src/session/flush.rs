@@ -1,0 +1,72 @@
+//! The end of the turn: one send for each connection that has something due.
+
+use ringwire_driver::{ConnectionId, Operation, Operations};
+
+use super::Sessions;
+use crate::fanout::mesh::Mesh;
+use crate::fanout::queues::Queue;
+use crate::transport::connection::Stage;
+
+impl Sessions {
+    /// Turns what is due into sends, and closes what is to be closed, after its last send.
+    pub fn flush(&mut self, operations: &mut Operations, mesh: &mut Mesh) {
+        let due = std::mem::take(&mut self.due);
+        let mut slow = Vec::new();
+        self.send_due(&due, operations, &mut slow);
+        for id in slow {
+            self.counters.slow += 1;
+            if let Some(connection) = self.get_mut(id) {
+                tracing::info!(
+                    peer = %connection.peer,
+                    user = connection.session().map(|session| &*session.identity.name),
+                    "cut a connection that does not keep up; it resumes when it comes back"
+                );
+            }
+            self.end(id, mesh);
+        }
+        for connection in self.to_close.drain(..) {
+            operations.push(Operation::Close { connection });
+        }
+        self.due = due;
+        self.due.clear();
+    }
+
+    fn send_due(&mut self, due: &[ConnectionId], operations: &mut Operations, slow: &mut Vec<ConnectionId>) {
+        let connections = &mut self.connections;
+        // A slot's occupant changes only between turns, so the ids of this turn are of this turn.
+        let queue_of = |id: &ConnectionId, connections: &[Option<Box<_>>]| -> Queue {
+            connections[id.slot as usize]
+                .as_deref()
+                .map_or(Queue::EMPTY, |connection: &crate::transport::connection::Connection| {
+                    connection.queue
+                })
+        };
+        let queues: Vec<Queue> = due.iter().map(|id| queue_of(id, connections)).collect();
+        let with_queue = queues.iter().copied().filter(|queue| *queue != Queue::EMPTY);
+        let mut ids = due.iter().zip(&queues).filter(|(_, queue)| **queue != Queue::EMPTY).map(|(id, _)| *id);
+        self.queues.finish(with_queue, operations, |operations, payload| {
+            let Some(id) = ids.next() else { return };
+            let Some(connection) = connections[id.slot as usize].as_deref_mut() else { return };
+            connection.queue = Queue::EMPTY;
+            match &mut connection.stalled {
+                Some(stalled) => stalled.push(operations.payloads[payload.0 as usize].clone()),
+                None if matches!(connection.stage, Stage::Closed) => {}
+                None => operations.send(id, payload),
+            }
+        });
+        let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
+        for id in due {
+            let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { continue };
+            let Some(stalled) = connection.stalled.take() else { continue };
+            if stalled.writable {
+                let payload = operations.payload(stalled.join());
+                operations.send(*id, payload);
+            } else {
+                if stalled.bytes() > outbox_bytes_max {
+                    slow.push(*id);
+                }
+                connection.stalled = Some(stalled);
+            }
+        }
+    }
+}

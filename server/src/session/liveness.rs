@@ -1,0 +1,91 @@
+//! Who is still there. One look at every connection per second, instead of a timer each: an idle connection
+//! costs no memory for it and a few nanoseconds per look.
+
+use ringwire_driver::ConnectionId;
+use ringwire_protocol::code::Code;
+
+use super::Sessions;
+use crate::clock::Now;
+use crate::fanout::mesh::Mesh;
+use crate::transport::connection::Stage;
+
+/// How long a peer has to answer our close, seconds.
+const LINGER_S: u32 = 2;
+
+enum Overdue {
+    /// The peer has not come as far as it should have.
+    Handshake,
+    Silent,
+    TokenExpired,
+    /// It was told to close and does not.
+    Lingers,
+}
+
+impl Sessions {
+    /// When `sweep` has something to do again, in milliseconds from now; `None` without connections.
+    pub fn next_sweep_ms(&self, now: Now) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        let next_ms = (u64::from(self.swept_s) + 1) * 1000;
+        Some(next_ms.saturating_sub(now.monotonic_ms()).max(1))
+    }
+
+    /// Closes what is overdue, at most once per second.
+    pub fn sweep(&mut self, now: Now, mesh: &mut Mesh) {
+        if now.seconds() <= self.swept_s || self.is_empty() {
+            return;
+        }
+        self.swept_s = now.seconds();
+        let overdue: Vec<(ConnectionId, Overdue)> = self
+            .connections
+            .iter()
+            .flatten()
+            .filter_map(|connection| {
+                let silent_s = now.seconds().saturating_sub(connection.heard_s);
+                let overdue = match &connection.stage {
+                    Stage::Handshake(_) | Stage::Greeting => {
+                        (silent_s > self.terms.handshake_timeout_s).then_some(Overdue::Handshake)
+                    }
+                    Stage::Live(session) => {
+                        if now.unix_ms > session.identity.expires_unix_ms {
+                            Some(Overdue::TokenExpired)
+                        } else {
+                            (silent_s > self.terms.idle_timeout_s).then_some(Overdue::Silent)
+                        }
+                    }
+                    Stage::Closing => (silent_s > LINGER_S).then_some(Overdue::Lingers),
+                    Stage::Closed => None,
+                };
+                overdue.map(|overdue| (connection.id, overdue))
+            })
+            .collect();
+        for (id, overdue) in overdue {
+            match overdue {
+                Overdue::Handshake => self.expire_handshake(now, id, mesh),
+                Overdue::Silent => {
+                    self.counters.silent += 1;
+                    let reason = "nothing was heard for longer than the idle time-out";
+                    self.close(now, id, Code::IDLE_TIMEOUT, reason, mesh);
+                }
+                Overdue::TokenExpired => {
+                    let reason = "the token has expired; connect with a new one";
+                    self.close(now, id, Code::TOKEN_EXPIRED, reason, mesh);
+                }
+                Overdue::Lingers => self.end(id, mesh),
+            }
+        }
+    }
+
+    fn expire_handshake(&mut self, now: Now, id: ConnectionId, mesh: &mut Mesh) {
+        self.counters.faults += 1;
+        let upgraded = self.get_mut(id).is_some_and(|connection| matches!(connection.stage, Stage::Greeting));
+        if upgraded {
+            let reason = "no Hello came in time";
+            self.close(now, id, Code::HANDSHAKE_TIMEOUT, reason, mesh);
+        } else {
+            // Somebody who sends a request head byte by byte is not owed an answer.
+            self.end(id, mesh);
+        }
+    }
+}

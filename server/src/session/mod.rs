@@ -1,0 +1,360 @@
+//! Connections and the sessions on them: who somebody is, what they ask, what they get.
+//!
+//! Between the driver and the letters: bytes become frames (`receive`), frames become requests (`frames`),
+//! deliveries become queued frames (`deliver`), and at the end of the turn each connection gets one send
+//! (`flush`). `liveness` closes what is silent, slow or expired.
+//!
+//! Owner: the shard. Lifetime: a session lives as long as its connection; what outlives it (membership,
+//! cursors) is the owner shards'.
+//!
+//! Invariants. S-1: nothing is asked of an owner before the token was verified. S-2: one send per
+//! connection and turn, none while one is stalled. S-3: a connection has one `Attached` for each
+//! subscription, and sends one `Detach` for each when it ends.
+//!
+//! Absent: conversations, the disk, the clock.
+
+pub mod auth;
+mod deliver;
+mod flush;
+mod frames;
+mod liveness;
+mod receive;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringwire_driver::{ConnectionId, Operation, Operations};
+use ringwire_protocol::code::Code;
+use ringwire_protocol::id::{ConversationId, DeviceId};
+use ringwire_protocol::message::{Encoder, GoAway, Reject};
+use ringwire_protocol::ws;
+
+use crate::clock::Now;
+use crate::fanout::letter::{Author, Request, SessionRef, ShardIndex, owner_of};
+use crate::fanout::mesh::Mesh;
+use crate::fanout::queues::{FrameIndex, Queue, Queues};
+use crate::fanout::subscribers::Subscribers;
+use crate::limits::Limits;
+use crate::transport::connection::{Connection, Stage};
+use crate::transport::stalled::Stalled;
+use auth::{Authenticator, Identity};
+
+/// What all sessions of the process share.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Decides who somebody is.
+    pub authenticator: Authenticator,
+    /// A client sends something at least this often, milliseconds.
+    pub heartbeat_ms: u32,
+    /// Silence after which a connection is closed, seconds.
+    pub idle_timeout_s: u32,
+    /// Time from accepting to `Hello`, seconds.
+    pub handshake_timeout_s: u32,
+    /// Origins of pages that may connect; empty: any. Clients that are no browsers send none.
+    pub origins: Vec<String>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Somebody, signed in on a connection.
+pub struct Session {
+    /// Orders the sessions of one device.
+    pub number: u64,
+    /// Who.
+    pub identity: Identity,
+    /// The device as messages carry it.
+    pub origin: u64,
+    /// The device.
+    pub device: DeviceId,
+    /// Fetches that are not answered yet.
+    fetches: u8,
+}
+
+/// What sessions count; all since the process started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Sessions signed in now.
+    pub signed_in: u64,
+    /// Frames received.
+    pub frames_in: u64,
+    /// Messages queued to connections.
+    pub delivered: u64,
+    /// Connections cut because they did not keep up.
+    pub slow: u64,
+    /// Connections closed for a fault of the peer.
+    pub faults: u64,
+    /// Connections closed for silence.
+    pub silent: u64,
+}
+
+/// All connections of a shard.
+pub struct Sessions {
+    me: ShardIndex,
+    terms: Arc<Terms>,
+    connections: Vec<Option<Box<Connection>>>,
+    subscribers: Subscribers,
+    queues: Queues,
+    /// Connections with something due this turn.
+    due: Vec<ConnectionId>,
+    /// Connections that the driver is to close at the end of this turn.
+    to_close: Vec<ConnectionId>,
+    encoder: Encoder,
+    last_number: u64,
+    swept_s: u32,
+    draining: bool,
+    /// What happened, for the operator.
+    pub counters: Counters,
+}
+
+impl Sessions {
+    /// No connections yet.
+    pub fn new(me: ShardIndex, terms: Arc<Terms>) -> Self {
+        Sessions {
+            me,
+            terms,
+            connections: Vec::new(),
+            subscribers: Subscribers::default(),
+            queues: Queues::default(),
+            due: Vec::new(),
+            to_close: Vec::new(),
+            encoder: Encoder::new(),
+            last_number: 0,
+            swept_s: 0,
+            draining: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.counters.open as usize
+    }
+
+    /// Whether no connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A connection was accepted.
+    pub fn on_accepted(&mut self, now: Now, id: ConnectionId, peer: SocketAddr) {
+        let slot = id.slot as usize;
+        if slot >= self.connections.len() {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        assert!(self.connections[slot].is_none(), "the driver gives out free slots only");
+        let connection = Connection::new(id, peer, now.seconds(), self.terms.limits.frame_bytes_max);
+        self.connections[slot] = Some(Box::new(connection));
+        self.counters.accepted += 1;
+        self.counters.open += 1;
+    }
+
+    /// The peer is gone, or the connection failed.
+    pub fn on_disconnected(&mut self, id: ConnectionId, mesh: &mut Mesh) {
+        self.end(id, mesh);
+    }
+
+    /// The driver has closed; the slot is free.
+    pub fn on_closed(&mut self, id: ConnectionId) {
+        if self.get_mut(id).is_some() {
+            self.connections[id.slot as usize] = None;
+            self.counters.open -= 1;
+        }
+    }
+
+    fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(id.slot as usize)?.as_deref_mut()?;
+        (connection.id == id).then_some(connection)
+    }
+
+    fn by_slot(&mut self, slot: u32) -> &mut Connection {
+        self.connections[slot as usize].as_deref_mut().expect("a subscriber is a connection")
+    }
+
+    /// The connection of a session, if it still speaks on it.
+    fn of_session(&mut self, session: SessionRef) -> Option<&mut Connection> {
+        self.get_mut(session.connection)
+            .filter(|connection| connection.session().is_some_and(|live| live.number == session.number))
+    }
+
+    /// Numbers grow with time across shards, and are never given twice.
+    fn next_number(&mut self, now: Now) -> u64 {
+        let shards_apart = (now.monotonic_ns << 8) | u64::from(self.me & 0xff);
+        self.last_number = shards_apart.max(self.last_number + 256);
+        self.last_number
+    }
+
+    fn author(&self, id: ConnectionId, session: &Session) -> Author {
+        Author {
+            user: session.identity.user,
+            origin: session.origin,
+            session: SessionRef { number: session.number, connection: id, shard: self.me },
+        }
+    }
+
+    /// Queues a frame for a connection, behind what is due already.
+    fn enqueue(&mut self, id: ConnectionId, frame: FrameIndex) {
+        let Some(connection) = self.connections.get_mut(id.slot as usize).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        if connection.queue == Queue::EMPTY {
+            self.due.push(id);
+        }
+        connection.queue = self.queues.push(connection.queue, frame);
+    }
+
+    /// Queues a frame that `write` encodes, as a WebSocket message of its own.
+    fn say(&mut self, id: ConnectionId, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
+        let encoder = &mut self.encoder;
+        let frame = self.queues.written(|out| {
+            // Most frames for one connection are short, so room for a short header is left and the longer
+            // one is made where it proves needed.
+            let start = out.len();
+            out.extend_from_slice(&[0; SHORT_HEADER]);
+            write(encoder, out);
+            let length = out.len() - start - SHORT_HEADER;
+            let (header, header_bytes) = ws::header(ws::Opcode::Binary, length, None);
+            out.splice(start..start + SHORT_HEADER, header[..header_bytes].iter().copied());
+        });
+        self.enqueue(id, frame);
+    }
+
+    fn reject(&mut self, id: ConnectionId, reject: &Reject<'_>) {
+        self.say(id, |encoder, out| reject.encode(encoder, out));
+    }
+
+    /// Closes with a code: says why in a `Reject` if the peer speaks our protocol, then the WebSocket close,
+    /// then waits for the peer to close too.
+    fn close(&mut self, now: Now, id: ConnectionId, code: Code, reason: &str, mesh: &mut Mesh) {
+        let Some(connection) = self.get_mut(id) else { return };
+        if connection.takes_frames() {
+            let reject = Reject {
+                request: 0,
+                conversation: ConversationId::ZERO,
+                client_sequence: 0,
+                code,
+                retry_after_ms: 0,
+                reason,
+            };
+            self.reject(id, &reject);
+        }
+        self.close_websocket(now, id, code.number(), code.name(), mesh);
+    }
+
+    fn close_websocket(&mut self, now: Now, id: ConnectionId, code: u16, reason: &str, mesh: &mut Mesh) {
+        let frame = self.queues.written(|out| ws::write_close(out, code, reason, None));
+        self.enqueue(id, frame);
+        self.linger(now, id, mesh);
+    }
+
+    /// Nothing more is read; what is queued still goes out. The peer closes, or `liveness` does.
+    fn linger(&mut self, now: Now, id: ConnectionId, mesh: &mut Mesh) {
+        self.detach_all(id, mesh);
+        if let Some(connection) = self.get_mut(id) {
+            connection.stage = Stage::Closing;
+            connection.heard_s = now.seconds();
+        }
+    }
+
+    /// Ends the connection at once: asks the driver to close it.
+    fn end(&mut self, id: ConnectionId, mesh: &mut Mesh) {
+        self.detach_all(id, mesh);
+        let Some(connection) = self.get_mut(id) else { return };
+        if !matches!(connection.stage, Stage::Closed) {
+            connection.stage = Stage::Closed;
+            connection.stalled = None;
+            self.to_close.push(id);
+        }
+    }
+
+    /// Gives up every subscription and the session.
+    fn detach_all(&mut self, id: ConnectionId, mesh: &mut Mesh) {
+        let Some(connection) = self.get_mut(id) else { return };
+        if matches!(connection.stage, Stage::Live(_)) {
+            self.counters.signed_in -= 1;
+        }
+        while self.detach_last(id, mesh) {}
+    }
+
+    fn detach_last(&mut self, id: ConnectionId, mesh: &mut Mesh) -> bool {
+        let Some(connection) = self.connections[id.slot as usize].as_deref() else { return false };
+        let Some(nth) = connection.subscriptions.len().checked_sub(1) else { return false };
+        self.detach(id, nth, mesh);
+        true
+    }
+
+    /// Gives up one subscription and tells its owner.
+    fn detach(&mut self, id: ConnectionId, nth: usize, mesh: &mut Mesh) {
+        let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { return };
+        let conversation = self.subscribers.conversation(connection.subscriptions[nth].topic);
+        let moved = self.subscribers.remove(&mut connection.subscriptions, nth);
+        if connection.subscriptions.is_empty() {
+            connection.subscriptions = Vec::new();
+        }
+        if let Some(moved) = moved {
+            moved.apply(&mut self.by_slot(moved.slot).subscriptions);
+        }
+        let request = Request::Detach { shard: self.me, conversation };
+        let refused = mesh.request(owner_of(conversation, mesh.shards()), request);
+        assert!(refused.is_ok(), "a detach is never refused");
+    }
+
+    /// Tells everybody to go elsewhere, and takes nobody new.
+    pub fn drain(&mut self, jitter_ms: u32, operations: &mut Operations) {
+        self.draining = true;
+        operations.push(Operation::StopAccepting);
+        let ids: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .flatten()
+            .filter(|connection| connection.session().is_some())
+            .map(|connection| connection.id)
+            .collect();
+        let go_away = GoAway {
+            code: Code::SHUTTING_DOWN,
+            not_before_ms: 0,
+            jitter_ms,
+            reason: "the server is stopping",
+            address: "",
+        };
+        let mut bytes = Vec::new();
+        go_away.encode(&mut self.encoder, &mut bytes);
+        let frame = crate::fanout::encoded::Encoded::new(&bytes);
+        let frame = self.queues.shared(frame.websocket().clone());
+        for id in ids {
+            self.enqueue(id, frame);
+        }
+    }
+}
+
+/// Header of a WebSocket message of up to 125 bytes.
+const SHORT_HEADER: usize = 2;
+
+impl Sessions {
+    fn stall(&mut self, id: ConnectionId, rest: bytes::Bytes) {
+        if let Some(connection) = self.get_mut(id) {
+            assert!(connection.stalled.is_none(), "one send per connection at a time");
+            connection.stalled = Some(Box::new(Stalled::new(rest)));
+        }
+    }
+
+    /// The kernel took only `sent` bytes of the last payload.
+    pub fn on_stalled(&mut self, id: ConnectionId, payload: &bytes::Bytes, sent: usize) {
+        self.stall(id, payload.slice(sent..));
+    }
+
+    /// A stalled connection takes bytes again.
+    pub fn on_writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.get_mut(id) else { return };
+        if let Some(stalled) = &mut connection.stalled {
+            stalled.writable = true;
+            if connection.queue == Queue::EMPTY {
+                self.due.push(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The joint: completions and letters go to the part they belong to, and at the end of the turn everything
+//! that leaves does so together.
+//!
+//! ```text
+//!   completions --> sessions --requests--> mesh --> conversations --files--> operations
+//!                      ^                    |            |
+//!                      '----deliveries------'<-----------'
+//!   end of turn: one journal batch, one send per connection, one publication per ring
+//! ```
+//!
+//! Owner: one thread. Lifetime: the process. The shard does no I/O and reads no clock: the same struct runs
+//! on io_uring, on epoll and in the simulation. It parses, sequences and encodes nothing itself.
+
+use ringwire_driver::{Completion, Operations};
+
+use crate::clock::Now;
+use crate::conversation::Conversations;
+use crate::fanout::letter::{Delivery, Request, ShardIndex};
+use crate::fanout::mesh::Mesh;
+use crate::limits::LETTERS_PER_TURN;
+use crate::session::Sessions;
+use crate::store::Step;
+
+/// How soon to look again while letters wait for a full ring: the neighbour is awake and emptying it.
+const BACKLOG_RETRY_MS: u64 = 1;
+
+/// One shard.
+pub struct Shard {
+    mesh: Mesh,
+    sessions: Sessions,
+    conversations: Conversations,
+    operations: Operations,
+    /// Letters of this turn; kept for their memory.
+    requests: Vec<Request>,
+    deliveries: Vec<Delivery>,
+    failure_told: bool,
+}
+
+impl Shard {
+    /// Puts the parts together.
+    pub fn new(mesh: Mesh, sessions: Sessions, conversations: Conversations) -> Self {
+        Shard {
+            mesh,
+            sessions,
+            conversations,
+            operations: Operations::default(),
+            requests: Vec::new(),
+            deliveries: Vec::new(),
+            failure_told: false,
+        }
+    }
+
+    /// Which shard this is.
+    pub fn index(&self) -> ShardIndex {
+        self.mesh.me()
+    }
+
+    /// Something happened at the kernel's edge.
+    pub fn on_completion(&mut self, now: Now, completion: Completion<'_>) {
+        match completion {
+            Completion::Accepted { connection, peer } => self.sessions.on_accepted(now, connection, peer),
+            Completion::AcceptFailed { error } => {
+                tracing::warn!(%error, "cannot accept connections for the moment; raise the limit of open files");
+            }
+            Completion::Received { connection, data } => {
+                self.sessions.on_received(now, connection, data, &mut self.mesh);
+            }
+            Completion::Stalled { connection, payload, sent } => {
+                self.sessions.on_stalled(connection, &payload, sent);
+            }
+            Completion::Writable { connection } => self.sessions.on_writable(connection),
+            Completion::Disconnected { connection, cause } => {
+                if let Some(cause) = cause {
+                    tracing::debug!(?connection, %cause, "connection lost");
+                }
+                self.sessions.on_disconnected(connection, &mut self.mesh);
+            }
+            Completion::Closed { connection } => self.sessions.on_closed(connection),
+            Completion::FileReady { file, result } => {
+                let step = self.conversations.log_mut().on_file_ready(file, result);
+                self.on_step(step);
+            }
+            Completion::Synced { file, result } => {
+                let step = self.conversations.log_mut().on_synced(file, result);
+                self.on_step(step);
+            }
+            Completion::ReadDone { tag, result } => {
+                self.conversations.log_mut().on_read(tag, result);
+            }
+            Completion::JobDone { tag, result } => {
+                let step = self.conversations.log_mut().on_job(tag, result);
+                self.on_step(step);
+            }
+            // What the bell was rung for is in the rings.
+            Completion::Rung => {}
+        }
+    }
+
+    fn on_step(&mut self, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Synced(entry) => self.conversations.on_synced(entry, &mut self.mesh),
+            Step::Failed => self.conversations.on_journal_failed(&mut self.mesh),
+        }
+    }
+
+    /// Takes the letters, closes the turn, and leaves in [`Shard::operations`] what the driver is to do.
+    pub fn end_of_turn(&mut self, now: Now) {
+        self.sessions.sweep(now, &mut self.mesh);
+        self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);
+        for request in self.requests.drain(..) {
+            self.conversations.on_request(now, request, &mut self.mesh);
+        }
+        let step = self.conversations.end_of_turn(&mut self.operations, &mut self.mesh);
+        self.on_step(step);
+        self.mesh.take_deliveries(LETTERS_PER_TURN, &mut self.deliveries);
+        for delivery in self.deliveries.drain(..) {
+            self.sessions.on_delivery(delivery, &mut self.mesh);
+        }
+        self.sessions.flush(&mut self.operations, &mut self.mesh);
+        self.mesh.flush(&mut self.operations);
+    }
+
+    /// What the driver is to do.
+    pub fn operations(&mut self) -> &mut Operations {
+        &mut self.operations
+    }
+
+    /// Whether the shard has nothing to do before something happens.
+    pub fn is_idle(&mut self) -> bool {
+        !self.mesh.has_letters()
+    }
+
+    /// The longest the shard may sleep, milliseconds; `None`: until something happens.
+    pub fn sleep_ms(&mut self, now: Now) -> Option<u64> {
+        if self.mesh.has_letters() {
+            return Some(0);
+        }
+        if self.mesh.has_backlog() {
+            return Some(BACKLOG_RETRY_MS);
+        }
+        self.sessions.next_sweep_ms(now)
+    }
+
+    /// Takes no new connections and asks all clients to go within `jitter_ms`.
+    pub fn drain(&mut self, jitter_ms: u32) {
+        self.sessions.drain(jitter_ms, &mut self.operations);
+    }
+
+    /// Whether nobody is connected and nothing waits for the disk.
+    pub fn is_drained(&self) -> bool {
+        self.sessions.is_empty() && !self.conversations.is_writing()
+    }
+
+    /// Writes what was accepted and takes nothing more.
+    pub fn stop(&mut self) {
+        self.conversations.log_mut().stop();
+    }
+
+    /// Whether everything is on disk after [`Shard::stop`].
+    pub fn is_stopped(&self) -> bool {
+        self.conversations.failure().is_some() || self.conversations.log().is_stopped()
+    }
+
+    /// Why the journal failed, said once.
+    pub fn take_failure(&mut self) -> Option<String> {
+        if self.failure_told {
+            return None;
+        }
+        let failure = self.conversations.failure()?.to_owned();
+        self.failure_told = true;
+        Some(failure)
+    }
+
+    /// The connections' side, for counters and checks.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The conversations' side, for counters and checks.
+    pub fn conversations(&self) -> &Conversations {
+        &self.conversations
+    }
+}

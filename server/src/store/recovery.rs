@@ -1,0 +1,53 @@
+//! From a data directory to the shards' conversations and journals.
+
+use std::sync::Arc;
+
+use ringwire_protocol::id::ConversationId;
+use ringwire_store::{
+    Config as JournalConfig, Files, Index, Journal, RecoverOptions, RecoveryError, Salt, recover,
+};
+
+use super::{Log, States};
+use crate::conversation::State;
+use crate::fanout::letter::{ShardIndex, owner_of};
+
+/// What one shard starts with.
+pub struct Recovered {
+    /// The conversations it owns.
+    pub states: Vec<(ConversationId, State)>,
+    /// Its journal, in a fresh generation.
+    pub log: Log,
+}
+
+/// Makes salts of one shard. Secret: whoever chooses message bodies must not be able to guess them.
+pub type Salts = Box<dyn FnMut() -> Salt + Send>;
+
+/// Brings the directory in order and shares it out to `shards` shards, however many wrote it.
+///
+/// # Errors
+/// Where the directory is corrupt, of another release, or cannot be read. Nothing was changed then.
+pub fn run(
+    files: &Arc<dyn Files>,
+    shards: ShardIndex,
+    journal: JournalConfig,
+    options: RecoverOptions,
+    mut salts: impl FnMut(ShardIndex) -> Salts,
+) -> Result<(Vec<Recovered>, String), RecoveryError> {
+    let mut states = States::default();
+    let recovered = recover(&**files, &mut states, &options)?;
+    let report = recovered.report.to_string();
+    let generation = recovered.generation;
+    let owner = |id: &[u8; 16]| usize::from(owner_of(ConversationId::from_bytes(*id), shards));
+    let indexes: Vec<Index> = recovered.indexes(usize::from(shards), owner);
+    let mut all: Vec<Recovered> = (0..shards)
+        .zip(indexes)
+        .map(|(shard, index)| {
+            let journal = Journal::new(journal, generation, shard, index, salts(shard));
+            Recovered { states: Vec::new(), log: Log::new(journal, Arc::clone(files)) }
+        })
+        .collect();
+    for (id, state) in states.by_id {
+        all[usize::from(owner_of(id, shards))].states.push((id, state));
+    }
+    Ok((all, report))
+}

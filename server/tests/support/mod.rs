@@ -1,0 +1,368 @@
+//! The real binary, and a client made of a socket and the codec alone, so that it can misbehave.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::disallowed_methods, reason = "tests start processes and wait for them")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ringwire_protocol::code::Code;
+use ringwire_protocol::frame;
+use ringwire_protocol::id::{ConversationId, DeviceId};
+use ringwire_protocol::message::{
+    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Message, Publish, ServerFrame, VERSION,
+};
+use ringwire_protocol::ws::{self, Decoder, Event, Opcode, Role};
+
+/// Both drivers, for tests that hold for either.
+pub const DRIVERS: [&str; 2] = ["uring", "epoll"];
+
+/// Patience: the machine may be slow and shared. Nothing waits this long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    log: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+/// How a server that does not start says so.
+pub struct Refusal {
+    pub code: Option<i32>,
+    pub text: String,
+}
+
+fn command(data: &Path, extra: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringwire"));
+    command.arg("serve").arg("--data").arg(data);
+    if !extra.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.args(extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    /// Starts a server with its data in `data`.
+    pub fn start(data: &Path, extra: &[&str]) -> Server {
+        match Self::try_start(data, extra) {
+            Ok(server) => server,
+            Err(refusal) => panic!("the server does not start: {}", refusal.text),
+        }
+    }
+
+    /// Starts a server that may refuse to start.
+    pub fn try_start(data: &Path, extra: &[&str]) -> Result<Server, Refusal> {
+        let mut child = command(data, extra).spawn().expect("the binary is there");
+        let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let stderr = child.stderr.take().expect("piped");
+        let stderr_log = std::sync::Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = stderr_log.lock().expect("no panic while held");
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        while stdout.read_line(&mut line).expect("readable") > 0 {
+            if let Some(url) = line.trim().strip_prefix("clients") {
+                let address = url.trim().strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
+                let address = address.and_then(|text| text.parse().ok()).expect("a WebSocket URL");
+                // The rest of the banner is read, so that the server never writes into a closed pipe.
+                std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+                return Ok(Server { child, address, log });
+            }
+            line.clear();
+        }
+        let code = child.wait().expect("it ends").code();
+        reader.join().expect("the log is read");
+        let text = log.lock().expect("no panic while held").clone();
+        Err(Refusal { code, text })
+    }
+
+    /// The client's address.
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/ws", self.address)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic while held").clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM; waits for the end and returns the exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{signal}"), self.child.id().to_string()])
+            .status()
+            .expect("kill is there");
+        assert!(status.success());
+    }
+
+    pub fn wait(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "the server does not end; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a connection ended with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// A WebSocket close with this code.
+    Close(u16),
+    /// The socket was closed without one.
+    Eof,
+}
+
+/// A frame from the server, owned.
+#[derive(Debug, Clone)]
+pub struct Owned(pub Vec<u8>);
+
+impl Owned {
+    pub fn get(&self) -> ServerFrame<'_> {
+        let mut bytes = &self.0[..];
+        let frame = frame::split(&mut bytes, 1 << 24).expect("whole").expect("one");
+        ServerFrame::decode(frame).expect("the server sends valid frames")
+    }
+}
+
+/// A client that sends what it is told, right or wrong.
+pub struct Raw {
+    pub stream: TcpStream,
+    decoder: Decoder,
+    frames: std::collections::VecDeque<Owned>,
+    end: Option<End>,
+    encoder: Encoder,
+}
+
+impl Raw {
+    /// Connects and upgrades.
+    pub fn connect(address: SocketAddr) -> Raw {
+        let mut raw = Raw::connect_tcp(address);
+        let key = [7; 16];
+        raw.stream
+            .write_all(&ws::handshake::request(&address.to_string(), ws::PATH, key))
+            .expect("the request is sent");
+        let mut head = Vec::new();
+        loop {
+            let mut byte = [0];
+            raw.stream.read_exact(&mut byte).expect("a response");
+            head.push(byte[0]);
+            if ws::handshake::parse_response(&head, key).expect("a valid response").is_some() {
+                return raw;
+            }
+        }
+    }
+
+    /// Connects without upgrading.
+    pub fn connect_tcp(address: SocketAddr) -> Raw {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("settable");
+        stream.set_nodelay(true).expect("settable");
+        Raw {
+            stream,
+            decoder: Decoder::new(Role::Client, 1 << 24),
+            frames: std::collections::VecDeque::new(),
+            end: None,
+            encoder: Encoder::new(),
+        }
+    }
+
+    /// Connects, upgrades and signs in.
+    pub fn sign_in(address: SocketAddr, name: &str) -> Raw {
+        let mut raw = Raw::connect(address);
+        raw.hello(&format!("dev:{name}"), name);
+        match raw.next().get() {
+            ServerFrame::Welcome(_) => raw,
+            other => panic!("expected Welcome, got {other:?}"),
+        }
+    }
+
+    pub fn hello(&mut self, token: &str, device: &str) {
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            device: DeviceId::from_name(device),
+            capabilities: 0,
+            token,
+            agent: "test",
+            cursors: Default::default(),
+        };
+        self.frame(|encoder, out| hello.encode(encoder, out));
+    }
+
+    /// Joins and returns the head and the last client sequence.
+    pub fn join(&mut self, name: &str) -> (u64, u64) {
+        self.frame(|encoder, out| Join { request: 1, name }.encode(encoder, out));
+        loop {
+            match self.next().get() {
+                ServerFrame::Joined(joined) => return (joined.head, joined.client_sequence),
+                ServerFrame::Message(_) => {}
+                other => panic!("expected Joined, got {other:?}"),
+            }
+        }
+    }
+
+    pub fn publish(&mut self, room: &str, client_sequence: u64, body: &[u8]) {
+        let publish = Publish {
+            conversation: ConversationId::from_name(room),
+            client_sequence,
+            reference: 0,
+            kind: Kind::Text,
+            durability: Durability::Synced,
+            body,
+        };
+        self.frame(|encoder, out| publish.encode(encoder, out));
+    }
+
+    /// Reads the whole history, page by page.
+    pub fn history(&mut self, room: &str) -> Vec<(u64, Vec<u8>, Kind)> {
+        let conversation = ConversationId::from_name(room);
+        let mut messages: Vec<(u64, Vec<u8>, Kind)> = Vec::new();
+        loop {
+            let from = messages.last().map_or(1, |(sequence, ..)| sequence + 1);
+            let fetch = Fetch { request: 9, conversation, from, limit: 256, direction: Direction::Forward };
+            self.frame(|encoder, out| fetch.encode(encoder, out));
+            let page =
+                self.next_where(|frame| matches!(frame, ServerFrame::Page(_) | ServerFrame::Reject(_)));
+            match page.get() {
+                ServerFrame::Page(page) => {
+                    let mut frames = page.frames;
+                    while let Some(frame) = frame::split(&mut frames, 1 << 24).expect("whole") {
+                        let Ok(ServerFrame::Message(message)) = ServerFrame::decode(frame) else {
+                            panic!("a page holds messages")
+                        };
+                        messages.push((message.sequence, message.body.to_vec(), message.kind));
+                    }
+                    if page.complete {
+                        return messages;
+                    }
+                }
+                other => panic!("no history: {other:?}"),
+            }
+        }
+    }
+
+    /// Sends one frame in one binary message.
+    pub fn frame(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut self.encoder, &mut bytes);
+        self.binary(&bytes);
+    }
+
+    pub fn binary(&mut self, bytes: &[u8]) {
+        let mut out = Vec::new();
+        ws::write_message(&mut out, Opcode::Binary, bytes, Some([1, 2, 3, 4]));
+        self.bytes(&out);
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        // The server may have closed already; what it said is still to be read.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// The next frame; panics where the connection ends.
+    pub fn next(&mut self) -> Owned {
+        match self.next_or_end() {
+            Ok(frame) => frame,
+            Err(end) => panic!("the connection ended: {end:?}"),
+        }
+    }
+
+    pub fn next_where(&mut self, wanted: impl Fn(&ServerFrame<'_>) -> bool) -> Owned {
+        loop {
+            let frame = self.next();
+            if wanted(&frame.get()) {
+                return frame;
+            }
+        }
+    }
+
+    /// The next frame, or how the connection ended.
+    pub fn next_or_end(&mut self) -> Result<Owned, End> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Ok(frame);
+            }
+            if let Some(end) = self.end.take() {
+                return Err(end);
+            }
+            let mut buffer = [0; 65_536];
+            let count = match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(End::Eof),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Err(End::Eof),
+                other => other.expect("something within patience"),
+            };
+            let mut input = &mut buffer[..count];
+            while let Some(event) = self.decoder.next(&mut input).expect("the server speaks WebSocket") {
+                match event {
+                    Event::Message { data, .. } => {
+                        let mut data = data;
+                        while let Some(frame) = frame::split(&mut data, 1 << 24).expect("whole frames") {
+                            self.frames.push_back(Owned(frame.bytes.to_vec()));
+                        }
+                    }
+                    Event::Close { code, .. } => self.end = Some(End::Close(code.unwrap_or(1005))),
+                    Event::Ping(_) | Event::Pong(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Reads until the end: the code of the last `Reject`, and how it ended.
+    pub fn until_end(&mut self) -> (Option<(Code, String)>, End) {
+        let mut rejected = None;
+        loop {
+            match self.next_or_end() {
+                Ok(frame) => {
+                    if let ServerFrame::Reject(reject) = frame.get() {
+                        rejected = Some((reject.code, reject.reason.to_owned()));
+                    }
+                }
+                Err(end) => return (rejected, end),
+            }
+        }
+    }
+}
+
+/// The message in a frame, if it is one.
+pub fn message<'a>(frame: &'a ServerFrame<'a>) -> Option<&'a Message<'a>> {
+    match frame {
+        ServerFrame::Message(message) => Some(message),
+        _ => None,
+    }
+}
