@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod codegen;
 mod fuzz;
 mod process;
 mod project;
@@ -36,6 +37,12 @@ enum Verb {
     Ci(suite::Options),
     /// Check what the compiler does not: sizes, names, reasons, links.
     Tidy,
+    /// Generate the code that comes from the schema.
+    Codegen {
+        /// Change nothing; fail if the committed code is not what would be generated.
+        #[arg(long)]
+        check: bool,
+    },
     /// Try every interleaving of the ring's two ends.
     Loom,
     /// Simulate whole clusters: `--seed S` replays one world, `--seeds N [--from S]` runs many.
@@ -71,6 +78,7 @@ fn run(verb: Verb) -> Result<(), String> {
         Verb::Test(options) => suite::run(&project, &options),
         Verb::Ci(options) => suite::run(&project, &options.for_ci()),
         Verb::Tidy => tidy::run(&project).and_then(process::Tests::into_result),
+        Verb::Codegen { check } => codegen::run(check),
         Verb::Loom => suite::loom(&project).and_then(process::Tests::into_result),
         Verb::Sim(PassedOn { arguments }) => process::run(
             project.cargo().args(["run", "-p", "ringwire-sim", "--release", "--"]).args(arguments),

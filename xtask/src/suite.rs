@@ -9,7 +9,7 @@ use clap::Args;
 use crate::process::{self, Tests, run_tests};
 use crate::project::Project;
 use crate::report::{Outcome, Report, Verdict};
-use crate::{autobahn, tidy};
+use crate::{autobahn, codegen, tidy};
 
 /// Simulated worlds in `cargo xtask test`; `cargo xtask sim --seeds N` is for more.
 const SEEDS: u64 = 200;
@@ -51,6 +51,7 @@ type Step = (&'static str, &'static str, fn(&Project, &Options) -> Outcome);
 const STEPS: &[Step] = &[
     ("format", "cargo fmt --check", format),
     ("tidy", "what the compiler does not check", |project, _| tidy::run(project).map(Verdict::Ran)),
+    ("codegen", "the committed code is what the schema generates", |_, _| one(codegen::run(true))),
     ("clippy", "the whole workspace, warnings are errors", clippy),
     ("tests", "unit, integration and documentation tests", workspace_tests),
     ("loom", "every interleaving of a ring's two ends", |project, _| loom(project).map(Verdict::Ran)),
