@@ -6,12 +6,14 @@
 //!
 //! * [`Journal`] is the writing state machine of one shard: records in, [`JournalOp`]s out.
 //! * [`History`] is the reading state machine of one shard: queries in, [`HistoryOp`]s out.
+//! * [`Checkpointer`] bounds what recovery has to read.
 //! * [`recover`] brings a data directory in order at boot and replays it into a [`Fold`].
 //!
 //! Deliberately absent: the wire protocol (payloads are opaque), clocks, randomness, threads, async, and
 //! file access outside [`DiskFiles`].
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 pub mod files;
 mod format;
 mod history;
@@ -22,6 +24,7 @@ mod record;
 mod recovery;
 mod segment;
 
+pub use checkpoint::{CheckpointConfig, CheckpointError, CheckpointReport, Checkpointer, StateFold, When};
 pub use files::{DiskFiles, Files};
 pub use format::header::VERSION;
 pub use history::{Direction, Entry, FetchError, History, HistoryConfig, HistoryOp, Page, Query};

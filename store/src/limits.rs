@@ -46,3 +46,18 @@ pub const FRONT_BYTES_MAX: u32 = 6 << 20;
 const _: () = assert!(
     FRONT_BYTES_MAX as usize > (SEGMENT_BYTES_MAX as usize / crate::format::record::HEADER_BYTES) / 85 * 16
 );
+
+/// Sealed bytes that no checkpoint covers at which the next one is worthwhile, if the last one is small.
+/// Replaying them takes a tenth of a second.
+pub const CHECKPOINT_AFTER_BYTES: u64 = 128 << 20;
+/// Segments that one merge takes in, bytes. Bounds how long it runs.
+pub const CHECKPOINT_INPUT_BYTES: u64 = 1 << 30;
+/// Records that one merge takes in. Their references take 28 bytes each while it runs: 56 MB.
+pub const CHECKPOINT_INPUT_RECORDS: u64 = 2 << 20;
+/// Segments that one merge holds in memory whole; records of the others are read one by one, which costs
+/// about a microsecond each.
+pub const CHECKPOINT_MEMORY_BYTES: u64 = 128 << 20;
+/// Where a block of a checkpoint is closed.
+pub const BLOCK_BYTES: usize = 64 << 10;
+/// State of one conversation, bytes. A million members of fifty bytes fit.
+pub const STATE_BYTES_MAX: usize = 64 << 20;
