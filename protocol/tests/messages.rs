@@ -1,177 +1,14 @@
-//! One sample per message, and what must hold for all of them.
+//! What holds for every message.
 
-use super::*;
-use crate::code::Code;
-use crate::fault::Fault;
-use crate::frame::{self, Frame, FrameType, HEADER_BYTES};
-use crate::id::{ConversationId, DeviceId, UserId};
-use crate::limits::{self, FRAME_BYTES_MAX};
+#![allow(missing_docs, unreachable_pub, reason = "a test")]
 
-fn conversation() -> ConversationId {
-    ConversationId::from_bytes(*b"conversation-id.")
-}
+mod samples;
 
-fn user(number: u8) -> UserId {
-    let mut bytes = *b"user-id-........";
-    bytes[15] = number;
-    UserId::from_bytes(bytes)
-}
-
-/// Calls `check` with every message that clients send, fields all different and none of them zero.
-pub(crate) fn client_samples(mut check: impl FnMut(ClientFrame<'_>)) {
-    let cursors = [
-        Cursor { conversation: conversation(), sequence: 7 },
-        Cursor { conversation: ConversationId::from_bytes([9; 16]), sequence: u64::MAX },
-    ];
-    let conversation = conversation();
-    check(ClientFrame::Hello(Hello {
-        version_min: 1,
-        version_max: 3,
-        device: DeviceId::from_bytes(*b"device-id-device"),
-        capabilities: 0x8000_0000_0000_0005,
-        token: "header.claims.signature",
-        agent: "golden/1.0",
-        cursors: Cursors::from(&cursors),
-    }));
-    check(ClientFrame::Publish(Publish {
-        conversation,
-        client_sequence: 42,
-        reference: 40,
-        kind: Kind::Reaction,
-        durability: Durability::Memory,
-        body: "👍 and some more".as_bytes(),
-    }));
-    check(ClientFrame::Join(Join { request: 11, name: "Küche" }));
-    check(ClientFrame::Leave(Leave { request: 12, conversation }));
-    check(ClientFrame::Open(Open { request: 13, conversation, after: 99 }));
-    check(ClientFrame::Close(Close { request: 14, conversation }));
-    check(ClientFrame::Fetch(Fetch {
-        request: 15,
-        conversation,
-        from: 1 << 40,
-        limit: 50,
-        direction: Direction::Backward,
-    }));
-    check(ClientFrame::Members(Members { request: 16, conversation, after: user(b'a'), limit: 100 }));
-    check(ClientFrame::Read(Read { conversation, sequence: 88 }));
-    check(ClientFrame::Typing(Typing { conversation, active: true }));
-    let users = [user(b'a'), user(b'b'), user(b'c')];
-    check(ClientFrame::Watch(Watch { request: 17, users: Users::from(&users) }));
-    check(ClientFrame::Ping(Ping { token: 0x0123_4567_89AB_CDEF }));
-    check(ClientFrame::Refresh(Refresh { token: "another.token.here" }));
-}
-
-/// Calls `check` with every message that servers send.
-pub(crate) fn server_samples(mut check: impl FnMut(ServerFrame<'_>)) {
-    let heads = [Head { conversation: conversation(), head: 1000 }];
-    let members = [
-        Member { user: user(b'a'), name: "Alice", role: Role::Owner },
-        Member { user: user(b'b'), name: "Bob 🦀", role: Role::Reader },
-    ];
-    let conversation = conversation();
-    check(ServerFrame::Welcome(Welcome {
-        version: 1,
-        session: 0xFEDC_BA98_7654_3210,
-        user: user(b'a'),
-        name: "Alice",
-        heartbeat_ms: 25_000,
-        frame_bytes_max: 65_536,
-        body_bytes_max: 32_768,
-        publish_window: 64,
-        server_time_ms: 1_780_000_000_123,
-        heads: Heads::from(&heads),
-    }));
-    check(ServerFrame::Ack(Ack {
-        conversation,
-        client_sequence: 42,
-        sequence: 1001,
-        server_time_ms: 1_780_000_000_124,
-        durability: Durability::Memory,
-        duplicate: true,
-    }));
-    check(ServerFrame::Done(Done { request: 12, conversation, sequence: 1002 }));
-    check(ServerFrame::Reject(Reject {
-        request: 13,
-        conversation,
-        client_sequence: 43,
-        code: Code::RATE_LIMITED,
-        retry_after_ms: 1500,
-        reason: "too fast",
-    }));
-    let message = Message {
-        conversation,
-        sequence: 1001,
-        time_ms: 1_780_000_000_124,
-        sender: user(b'a'),
-        origin: 0x1122_3344_5566_7788,
-        client_sequence: 42,
-        reference: 40,
-        kind: Kind::Reaction,
-        body: "👍 and some more".as_bytes(),
-    };
-    check(ServerFrame::Message(message));
-    check(ServerFrame::Joined(Joined {
-        request: 11,
-        conversation,
-        name: "Küche",
-        role: Role::Admin,
-        head: 1001,
-        first: 5,
-        client_sequence: 42,
-        members_count: 3,
-        members: MemberList::from(&members),
-    }));
-    check(ServerFrame::MemberPage(MemberPage {
-        request: 16,
-        conversation,
-        members: MemberList::from(&members),
-        next: user(b'b'),
-        complete: true,
-    }));
-    check(ServerFrame::Head(Head { conversation, head: 1003 }));
-    let mut frames = Vec::new();
-    message.encode(&mut Encoder::new(), &mut frames);
-    Message { sequence: 1002, body: b"", ..message }.encode(&mut Encoder::new(), &mut frames);
-    check(ServerFrame::Page(Page {
-        request: 15,
-        conversation,
-        from: 1001,
-        to: 1002,
-        head: 1003,
-        complete: true,
-        frames: &frames,
-    }));
-    let entries = [
-        PresenceEntry { user: user(b'a'), state: PresenceState::Online, seen_ms: 0 },
-        PresenceEntry { user: user(b'b'), state: PresenceState::Away, seen_ms: 1_780_000_000_000 },
-    ];
-    check(ServerFrame::Presence(Presence { entries: PresenceList::from(&entries) }));
-    check(ServerFrame::TypingNotice(TypingNotice { conversation, user: user(b'b'), active: true }));
-    check(ServerFrame::Receipt(Receipt {
-        conversation,
-        user: user(b'b'),
-        sequence: 1000,
-        time_ms: 1_780_000_000_125,
-    }));
-    check(ServerFrame::Gap(Gap { conversation, from: 1, to: 4, cause: GapCause::Erased }));
-    check(ServerFrame::GoAway(GoAway {
-        code: Code::GOING_AWAY,
-        not_before_ms: 500,
-        jitter_ms: 10_000,
-        reason: "upgrade",
-        address: "wss://b.example/v1/ws",
-    }));
-    check(ServerFrame::Pong(Pong { token: 0x0123_4567_89AB_CDEF, server_time_ms: 1_780_000_000_126 }));
-    let entries = [InboxEntry {
-        conversation,
-        head: 1003,
-        read: 1000,
-        time_ms: 1_780_000_000_124,
-        role: Role::Member,
-        name: "Küche",
-    }];
-    check(ServerFrame::Inbox(Inbox { entries: InboxList::from(&entries), complete: true }));
-}
+use ringwire_protocol::fault::check_name;
+use ringwire_protocol::frame::{self, Frame, FrameType, HEADER_BYTES};
+use ringwire_protocol::limits::{self, FRAME_BYTES_MAX};
+use ringwire_protocol::message::*;
+use ringwire_protocol::{ConversationId, DeviceId, Fault, UserId};
 
 /// The one frame in `bytes`.
 fn only(bytes: &[u8]) -> Frame<'_> {
@@ -187,7 +24,7 @@ fn every_type_has_a_sample_and_round_trips() {
     let mut seen = Vec::new();
     // Not empty and not aligned: an encoder appends, and disturbs nothing.
     let prefix = b"abc";
-    client_samples(|sample| {
+    samples::client(|sample| {
         let mut out = prefix.to_vec();
         sample.encode(&mut encoder, &mut out);
         let frame = only(out.strip_prefix(prefix).expect("untouched"));
@@ -196,7 +33,7 @@ fn every_type_has_a_sample_and_round_trips() {
         assert!(frame.kind.is_to_server());
         seen.push(frame.kind);
     });
-    server_samples(|sample| {
+    samples::server(|sample| {
         let mut out = prefix.to_vec();
         sample.encode(&mut encoder, &mut out);
         let frame = only(out.strip_prefix(prefix).expect("untouched"));
@@ -210,13 +47,7 @@ fn every_type_has_a_sample_and_round_trips() {
 
 #[test]
 fn membership_round_trips() {
-    let membership = Membership {
-        action: Action::Created,
-        user: user(b'a'),
-        name: "Alice",
-        role: Role::Owner,
-        conversation_name: "Küche",
-    };
+    let membership = samples::membership();
     let mut body = Vec::new();
     membership.encode(&mut Encoder::new(), &mut body);
     assert_eq!(Membership::decode(&body), Ok(membership));
@@ -229,7 +60,7 @@ fn frames_are_multiples_of_eight_bytes() {
         let body = vec![b'x'; length];
         let mut out = Vec::new();
         let publish = Publish {
-            conversation: conversation(),
+            conversation: ConversationId::from_name("any"),
             client_sequence: 1,
             reference: 0,
             kind: Kind::Text,
@@ -243,7 +74,7 @@ fn frames_are_multiples_of_eight_bytes() {
         Join { request: 1, name: &"n".repeat(length) }.encode(&mut encoder, &mut out);
         assert_eq!(out.len() % 8, 0);
     }
-    client_samples(|sample| {
+    samples::client(|sample| {
         let mut out = Vec::new();
         sample.encode(&mut encoder, &mut out);
         assert_eq!(out.len() % 8, 0, "{sample:?}");
@@ -252,7 +83,7 @@ fn frames_are_multiples_of_eight_bytes() {
 
 #[test]
 fn message_overhead_is_within_its_limit() {
-    server_samples(|sample| {
+    samples::server(|sample| {
         if let ServerFrame::Message(message) = sample {
             for length in 0..16 {
                 let mut out = Vec::new();
@@ -266,4 +97,64 @@ fn message_overhead_is_within_its_limit() {
             }
         }
     });
+}
+
+/// What the decoder says about a client's message.
+fn verdict(message: &ClientFrame<'_>) -> Option<Fault> {
+    let mut out = Vec::new();
+    message.encode(&mut Encoder::new(), &mut out);
+    ClientFrame::decode(only(&out)).err()
+}
+
+#[test]
+fn hello_is_held_to_its_limits() {
+    let text = "x".repeat(limits::TOKEN_BYTES_MAX + 1);
+    let cursor = Cursor { conversation: ConversationId::ZERO, sequence: 0 };
+    let cursors = vec![cursor; limits::CURSORS_MAX + 1];
+    let most = Hello {
+        version_min: 1,
+        version_max: 1,
+        device: DeviceId::ZERO,
+        capabilities: 0,
+        token: &text[1..],
+        agent: &text[..limits::AGENT_BYTES_MAX],
+        cursors: Cursors::from(&cursors[1..]),
+    };
+    let check = |hello: Hello<'_>| verdict(&ClientFrame::Hello(hello));
+    assert_eq!(check(most), None);
+    let bytes = limits::TOKEN_BYTES_MAX + 1;
+    assert_eq!(check(Hello { token: &text, ..most }), Some(Fault::TokenTooLong { bytes }));
+    let count = limits::CURSORS_MAX + 1;
+    assert_eq!(
+        check(Hello { cursors: Cursors::from(&cursors), ..most }),
+        Some(Fault::TooManyCursors { count })
+    );
+    assert!(matches!(check(Hello { agent: &text, ..most }), Some(Fault::TextTooLong { field: "agent", .. })));
+    let empty = Hello { version_min: 2, version_max: 1, ..most };
+    assert_eq!(check(empty), Some(Fault::UnsupportedVersion { min: 2, max: 1 }));
+    let token = ClientFrame::Refresh(Refresh { token: &text });
+    assert_eq!(verdict(&token), Some(Fault::TokenTooLong { bytes }));
+}
+
+#[test]
+fn watch_is_held_to_its_limit_and_names_are_left_to_the_session() {
+    let users = vec![UserId::ZERO; limits::WATCHED_MAX + 1];
+    let check =
+        |users: &[UserId]| verdict(&ClientFrame::Watch(Watch { request: 1, users: Users::from(users) }));
+    assert_eq!(check(&users[1..]), None);
+    assert_eq!(check(&users), Some(Fault::TooManyWatched { count: users.len() }));
+    let long = "n".repeat(limits::NAME_BYTES_MAX + 1);
+    assert_eq!(verdict(&ClientFrame::Join(Join { request: 1, name: &long })), None);
+    assert_eq!(check_name(&long), Err(Fault::NameTooLong { bytes: long.len() }));
+    assert_eq!(check_name(&long[1..]), Ok(()));
+    for invalid in ["", "a\nb", "\u{85}"] {
+        assert_eq!(check_name(invalid), Err(Fault::NameInvalid));
+    }
+}
+
+#[test]
+fn the_hot_enums_stay_small() {
+    assert!(size_of::<Fault>() <= 40, "{}", size_of::<Fault>());
+    assert!(size_of::<ClientFrame<'_>>() <= 96, "{}", size_of::<ClientFrame<'_>>());
+    assert!(size_of::<ServerFrame<'_>>() <= 128, "{}", size_of::<ServerFrame<'_>>());
 }

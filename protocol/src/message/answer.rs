@@ -1,6 +1,7 @@
 //! What the server says because this client asked. Numbers newer than this library: see [`super::server`].
 
-use super::encoder::{self, Encoder};
+use super::encoder::Encoder;
+use super::layout;
 use super::value::{Durability, Role};
 use super::{Heads, List, MemberList, verify};
 use crate::code::Code;
@@ -102,13 +103,13 @@ impl Ack {
             self.durability.wire(),
             self.duplicate,
         );
-        encoder::fixed(FrameType::Ack, &fixed.0, out);
+        layout::write(FrameType::Ack, &fixed.0, out);
     }
 
     #[inline]
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Ack<'_>>(FrameType::Ack, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Ack<'_>, _>(FrameType::Ack, body, |table| table.fixed().0)?;
+        let fixed = wire::AckFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             client_sequence: fixed.client_sequence(),
@@ -135,12 +136,12 @@ impl Done {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::DoneFixed::new(&self.conversation.wire(), self.sequence, self.request);
-        encoder::fixed(FrameType::Done, &fixed.0, out);
+        layout::write(FrameType::Done, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Done<'_>>(FrameType::Done, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Done<'_>, _>(FrameType::Done, body, |table| table.fixed().0)?;
+        let fixed = wire::DoneFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -339,12 +340,13 @@ impl<'a> Page<'a> {
             self.request,
             self.complete,
         );
-        encoder::fixed_and_bytes(FrameType::Page, &fixed.0, self.frames, out);
+        layout::write_with_body(FrameType::Page, &fixed.0, self.frames, out);
     }
 
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Page<'_>>(FrameType::Page, body)?;
-        let fixed = table.fixed();
+        let read = |table: wire::Page<'a>| (table.fixed().0, table.frames().bytes());
+        let (fixed, bytes) = verify::fixed_and_bytes::<wire::Page<'_>, _>(FrameType::Page, body, read)?;
+        let fixed = wire::PageFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -352,7 +354,7 @@ impl<'a> Page<'a> {
             to: fixed.to(),
             head: fixed.head(),
             complete: fixed.complete(),
-            frames: table.frames().bytes(),
+            frames: bytes,
         })
     }
 }
@@ -369,12 +371,12 @@ pub struct Pong {
 impl Pong {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
-        encoder::fixed(FrameType::Pong, &wire::PongFixed::new(self.token, self.server_time_ms).0, out);
+        layout::write(FrameType::Pong, &wire::PongFixed::new(self.token, self.server_time_ms).0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Pong<'_>>(FrameType::Pong, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Pong<'_>, _>(FrameType::Pong, body, |table| table.fixed().0)?;
+        let fixed = wire::PongFixed(fixed);
         Ok(Self { token: fixed.token(), server_time_ms: fixed.server_time_ms() })
     }
 }

@@ -1,6 +1,7 @@
 //! What clients send. Numbers out of range are faults here: a client that a server does not understand must be told.
 
-use super::encoder::{self, Encoder};
+use super::encoder::Encoder;
+use super::layout;
 use super::value::{Direction, Durability, Kind};
 use super::verify::{self, known, text};
 use super::{Cursors, List, Users, direction};
@@ -129,26 +130,32 @@ impl<'a> Publish<'a> {
             self.kind.wire(),
             self.durability.wire(),
         );
-        encoder::fixed_and_bytes(FrameType::Publish, &fixed.0, self.body, out);
+        layout::write_with_body(FrameType::Publish, &fixed.0, self.body, out);
     }
 
     #[inline]
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Publish<'_>>(FrameType::Publish, body)?;
-        let fixed = table.fixed();
+        let read = |table: wire::Publish<'a>| (table.fixed().0, table.body().bytes());
+        let (fixed, bytes) = verify::fixed_and_bytes::<wire::Publish<'_>, _>(FrameType::Publish, body, read)?;
+        let fixed = wire::PublishFixed(fixed);
         let (kind, durability) = (fixed.kind().0, fixed.durability().0);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             client_sequence: fixed.client_sequence(),
             reference: fixed.reference(),
-            kind: known(FrameType::Publish, "kind", kind, Kind::from_number(kind))?,
+            kind: known(
+                FrameType::Publish,
+                "kind",
+                kind,
+                Kind::from_number(kind).filter(|kind| kind.is_sendable()),
+            )?,
             durability: known(
                 FrameType::Publish,
                 "durability",
                 durability,
                 Durability::from_number(durability),
             )?,
-            body: table.body().bytes(),
+            body: bytes,
         })
     }
 }
@@ -190,12 +197,12 @@ impl Leave {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::LeaveFixed::new(&self.conversation.wire(), self.request);
-        encoder::fixed(FrameType::Leave, &fixed.0, out);
+        layout::write(FrameType::Leave, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Leave<'_>>(FrameType::Leave, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Leave<'_>, _>(FrameType::Leave, body, |table| table.fixed().0)?;
+        let fixed = wire::LeaveFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -218,12 +225,12 @@ impl Open {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::OpenFixed::new(&self.conversation.wire(), self.after, self.request);
-        encoder::fixed(FrameType::Open, &fixed.0, out);
+        layout::write(FrameType::Open, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Open<'_>>(FrameType::Open, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Open<'_>, _>(FrameType::Open, body, |table| table.fixed().0)?;
+        let fixed = wire::OpenFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -245,12 +252,12 @@ impl Close {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::CloseFixed::new(&self.conversation.wire(), self.request);
-        encoder::fixed(FrameType::Close, &fixed.0, out);
+        layout::write(FrameType::Close, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Close<'_>>(FrameType::Close, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Close<'_>, _>(FrameType::Close, body, |table| table.fixed().0)?;
+        let fixed = wire::CloseFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -283,12 +290,12 @@ impl Fetch {
             self.limit,
             self.direction.wire(),
         );
-        encoder::fixed(FrameType::Fetch, &fixed.0, out);
+        layout::write(FrameType::Fetch, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Fetch<'_>>(FrameType::Fetch, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Fetch<'_>, _>(FrameType::Fetch, body, |table| table.fixed().0)?;
+        let fixed = wire::FetchFixed(fixed);
         let direction = fixed.direction().0;
         Ok(Self {
             request: fixed.request(),
@@ -318,12 +325,12 @@ impl Members {
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed =
             wire::MembersFixed::new(&self.conversation.wire(), &self.after.wire(), self.request, self.limit);
-        encoder::fixed(FrameType::Members, &fixed.0, out);
+        layout::write(FrameType::Members, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Members<'_>>(FrameType::Members, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Members<'_>, _>(FrameType::Members, body, |table| table.fixed().0)?;
+        let fixed = wire::MembersFixed(fixed);
         Ok(Self {
             request: fixed.request(),
             conversation: ConversationId::from_bytes(fixed.conversation().0),
@@ -346,12 +353,12 @@ impl Read {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::ReadFixed::new(&self.conversation.wire(), self.sequence);
-        encoder::fixed(FrameType::Read, &fixed.0, out);
+        layout::write(FrameType::Read, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Read<'_>>(FrameType::Read, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Read<'_>, _>(FrameType::Read, body, |table| table.fixed().0)?;
+        let fixed = wire::ReadFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             sequence: fixed.sequence(),
@@ -372,12 +379,12 @@ impl Typing {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::TypingFixed::new(&self.conversation.wire(), self.active);
-        encoder::fixed(FrameType::Typing, &fixed.0, out);
+        layout::write(FrameType::Typing, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Typing<'_>>(FrameType::Typing, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Typing<'_>, _>(FrameType::Typing, body, |table| table.fixed().0)?;
+        let fixed = wire::TypingFixed(fixed);
         Ok(Self { conversation: ConversationId::from_bytes(fixed.conversation().0), active: fixed.active() })
     }
 }
@@ -420,12 +427,13 @@ pub struct Ping {
 impl Ping {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
-        encoder::fixed(FrameType::Ping, &wire::PingFixed::new(self.token).0, out);
+        layout::write(FrameType::Ping, &wire::PingFixed::new(self.token).0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Ping<'_>>(FrameType::Ping, body)?;
-        Ok(Self { token: table.fixed().token() })
+        let fixed = verify::fixed::<wire::Ping<'_>, _>(FrameType::Ping, body, |table| table.fixed().0)?;
+        let fixed = wire::PingFixed(fixed);
+        Ok(Self { token: fixed.token() })
     }
 }
 

@@ -1,16 +1,11 @@
 //! From a plain struct to the bytes of a frame, two ways.
 //!
-//! - Fixed fields with at most one byte string (everything there are millions of: Message, Publish, Ack, Head, Page) are
-//!   written forward, straight into the caller's buffer, in the one layout such a table needs. The body is copied once.
+//! - Fixed fields with at most one byte string (everything there are millions of: Message, Publish, Ack, Head, Page) go
+//!   straight into the caller's buffer, as [`super::layout`] says.
 //! - What has strings and lists goes through flatc's builder, whose memory is reused, and is copied from there.
 //!
 //! Both are ordinary FlatBuffers: the verifier and every other language read them alike. Frames are padded to a multiple
 //! of eight bytes, so that frames behind each other keep the alignment their fields were laid out with (W-9).
-//!
-//! ```text
-//! root offset | vtable | pad | table: vtable distance | fixed struct | body offset | body length | body | pad
-//! 4             6 or 8         4                        8-aligned      4             4
-//! ```
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
@@ -93,63 +88,6 @@ impl Encoder {
     }
 }
 
-const fn padding(bytes: usize) -> usize {
+pub(super) const fn padding(bytes: usize) -> usize {
     bytes.wrapping_neg() % 8
-}
-
-/// Where the table begins: 4 below a multiple of eight, so that the struct behind its first word is aligned.
-const TABLE: usize = 12;
-const VTABLE: usize = 4;
-
-/// Appends a frame whose table has one struct of `N` bytes and nothing else.
-#[inline]
-pub(crate) fn fixed<const N: usize>(kind: FrameType, fixed: &[u8; N], out: &mut Vec<u8>) {
-    let end = TABLE + 4 + N;
-    let padding = padding(end);
-    out.reserve(HEADER_BYTES + end + padding);
-    out.extend_from_slice(&frame::header(kind, (end + padding) as u32));
-    let mut head = [0; TABLE + 4];
-    put(&mut head, 0, (TABLE as u32).to_le_bytes());
-    put(&mut head, VTABLE, 6u16.to_le_bytes());
-    put(&mut head, VTABLE + 2, (4 + N as u16).to_le_bytes());
-    put(&mut head, VTABLE + 4, 4u16.to_le_bytes());
-    put(&mut head, TABLE, ((TABLE - VTABLE) as u32).to_le_bytes());
-    out.extend_from_slice(&head);
-    out.extend_from_slice(fixed);
-    out.extend_from_slice(&[0; 8][..padding]);
-}
-
-/// Appends a frame whose table has one struct of `N` bytes and one vector of bytes.
-#[inline]
-pub(crate) fn fixed_and_bytes<const N: usize>(
-    kind: FrameType,
-    fixed: &[u8; N],
-    bytes: &[u8],
-    out: &mut Vec<u8>,
-) {
-    const { assert!(N.is_multiple_of(4) && N < 1 << 12) };
-    let end = TABLE + 4 + N + 8 + bytes.len();
-    let padding = padding(end);
-    out.reserve(HEADER_BYTES + end + padding);
-    out.extend_from_slice(&frame::header(kind, (end + padding) as u32));
-    let mut head = [0; TABLE + 4];
-    put(&mut head, 0, (TABLE as u32).to_le_bytes());
-    put(&mut head, VTABLE, 8u16.to_le_bytes());
-    put(&mut head, VTABLE + 2, (8 + N as u16).to_le_bytes());
-    put(&mut head, VTABLE + 4, 4u16.to_le_bytes());
-    put(&mut head, VTABLE + 6, (4 + N as u16).to_le_bytes());
-    put(&mut head, TABLE, ((TABLE - VTABLE) as u32).to_le_bytes());
-    out.extend_from_slice(&head);
-    out.extend_from_slice(fixed);
-    let mut tail = [0; 8];
-    put(&mut tail, 0, 4u32.to_le_bytes());
-    put(&mut tail, 4, (bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(&tail);
-    out.extend_from_slice(bytes);
-    out.extend_from_slice(&[0; 8][..padding]);
-}
-
-#[inline]
-fn put<const N: usize>(target: &mut [u8], at: usize, bytes: [u8; N]) {
-    target[at..at + N].copy_from_slice(&bytes);
 }

@@ -1,6 +1,7 @@
 //! What the server says because something happened. Numbers newer than this library: see [`super::server`].
 
-use super::encoder::{self, Encoder};
+use super::encoder::Encoder;
+use super::layout;
 use super::value::{GapCause, Kind, PresenceState, Role};
 use super::{InboxList, List, PresenceList, verify};
 use crate::code::Code;
@@ -46,13 +47,14 @@ impl<'a> Message<'a> {
             self.reference,
             self.kind.wire(),
         );
-        encoder::fixed_and_bytes(FrameType::Message, &fixed.0, self.body, out);
+        layout::write_with_body(FrameType::Message, &fixed.0, self.body, out);
     }
 
     #[inline]
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Message<'_>>(FrameType::Message, body)?;
-        let fixed = table.fixed();
+        let read = |table: wire::Message<'a>| (table.fixed().0, table.body().bytes());
+        let (fixed, bytes) = verify::fixed_and_bytes::<wire::Message<'_>, _>(FrameType::Message, body, read)?;
+        let fixed = wire::MessageFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             sequence: fixed.sequence(),
@@ -62,7 +64,7 @@ impl<'a> Message<'a> {
             client_sequence: fixed.client_sequence(),
             reference: fixed.reference(),
             kind: Kind::from_number(fixed.kind().0).unwrap_or(Kind::Unknown),
-            body: table.body().bytes(),
+            body: bytes,
         })
     }
 }
@@ -79,12 +81,12 @@ pub struct Head {
 impl Head {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
-        encoder::fixed(FrameType::Head, &wire::HeadFixed::new(&self.conversation.wire(), self.head).0, out);
+        layout::write(FrameType::Head, &wire::HeadFixed::new(&self.conversation.wire(), self.head).0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Head<'_>>(FrameType::Head, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Head<'_>, _>(FrameType::Head, body, |table| table.fixed().0)?;
+        let fixed = wire::HeadFixed(fixed);
         Ok(Self { conversation: ConversationId::from_bytes(fixed.conversation().0), head: fixed.head() })
     }
 }
@@ -140,12 +142,14 @@ impl TypingNotice {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::TypingNoticeFixed::new(&self.conversation.wire(), &self.user.wire(), self.active);
-        encoder::fixed(FrameType::TypingNotice, &fixed.0, out);
+        layout::write(FrameType::TypingNotice, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::TypingNotice<'_>>(FrameType::TypingNotice, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::TypingNotice<'_>, _>(FrameType::TypingNotice, body, |table| {
+            table.fixed().0
+        })?;
+        let fixed = wire::TypingNoticeFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             user: UserId::from_bytes(fixed.user().0),
@@ -176,12 +180,12 @@ impl Receipt {
             self.sequence,
             self.time_ms,
         );
-        encoder::fixed(FrameType::Receipt, &fixed.0, out);
+        layout::write(FrameType::Receipt, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Receipt<'_>>(FrameType::Receipt, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Receipt<'_>, _>(FrameType::Receipt, body, |table| table.fixed().0)?;
+        let fixed = wire::ReceiptFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             user: UserId::from_bytes(fixed.user().0),
@@ -208,12 +212,12 @@ impl Gap {
     /// Appends the frame to `out`.
     pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::GapFixed::new(&self.conversation.wire(), self.from, self.to, self.cause.wire());
-        encoder::fixed(FrameType::Gap, &fixed.0, out);
+        layout::write(FrameType::Gap, &fixed.0, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let table = verify::root::<wire::Gap<'_>>(FrameType::Gap, body)?;
-        let fixed = table.fixed();
+        let fixed = verify::fixed::<wire::Gap<'_>, _>(FrameType::Gap, body, |table| table.fixed().0)?;
+        let fixed = wire::GapFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             from: fixed.from(),

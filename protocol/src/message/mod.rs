@@ -9,6 +9,7 @@ mod client;
 mod content;
 mod encoder;
 mod event;
+mod layout;
 mod list;
 mod server;
 mod value;
@@ -88,6 +89,3 @@ macro_rules! direction {
     };
 }
 pub(crate) use direction;
-
-#[cfg(test)]
-mod tests;

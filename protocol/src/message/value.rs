@@ -57,6 +57,11 @@ wire_enum! {
 }
 
 impl Kind {
+    /// Whether it may stand in a frame at all.
+    pub const fn is_sendable(self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
     /// Whether `reference` must name a sequence of the same conversation.
     pub const fn refers(self) -> bool {
         matches!(self, Self::Edit | Self::Delete | Self::Reaction)
