@@ -1,13 +1,16 @@
 //! The command line. `serve` is the default: plain `ringwire` starts a server.
 
+pub mod chat;
 mod config;
 mod serve;
+mod store;
 mod token;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Real-time messaging edge server: chat, presence and live events in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "ringwire", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -21,8 +24,12 @@ struct Arguments {
 enum Command {
     /// Serve clients (the default).
     Serve(serve::ServeArgs),
+    /// Chat in a room, on a terminal or in a script.
+    Chat(chat::ChatArgs),
     /// Sign a token for a user.
     Token(token::TokenArgs),
+    /// Look at stored messages while no server uses them.
+    Store(store::StoreArgs),
     /// Check or document the configuration.
     Config(config::ConfigArgs),
 }
@@ -33,7 +40,9 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         None => serve::run(&arguments.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Chat(args)) => chat::run(args).map_err(|error| error.to_string()),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Store(args)) => store::run(&args),
         Some(Command::Config(args)) => config::run(&args),
     };
     match result {

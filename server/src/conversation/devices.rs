@@ -63,8 +63,14 @@ impl Device {
     }
 
     /// Notes that `client_sequence` was accepted as `sequence`.
+    ///
+    /// A number is skipped only where recovery has lost the entry between (an operator has accepted that);
+    /// what came before is then answered without its sequence.
     pub fn accept(&mut self, client_sequence: u64, sequence: u64) {
-        assert_eq!(client_sequence, self.last + 1, "client sequences are dense");
+        assert!(client_sequence > self.last, "a client sequence is accepted once");
+        if client_sequence != self.last + 1 {
+            self.recent.clear();
+        }
         self.last = client_sequence;
         if self.recent.len() == usize::from(PUBLISH_WINDOW) {
             self.recent.pop_front();
@@ -100,6 +106,17 @@ mod tests {
         assert_eq!(device.judge(oldest), Verdict::Duplicate(Some(oldest * 10)));
         assert_eq!(device.judge(oldest - 1), Verdict::Duplicate(None));
         assert_eq!(device.judge(102), Verdict::Gap(101));
+    }
+
+    #[test]
+    fn a_number_lost_with_its_entry_is_a_duplicate_without_a_sequence() {
+        let mut device = Device::default();
+        device.accept(1, 10);
+        device.accept(5, 50);
+        assert_eq!(device.judge(1), Verdict::Duplicate(None));
+        assert_eq!(device.judge(3), Verdict::Duplicate(None));
+        assert_eq!(device.judge(5), Verdict::Duplicate(Some(50)));
+        assert_eq!(device.judge(6), Verdict::Next);
     }
 
     #[test]
