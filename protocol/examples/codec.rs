@@ -1,6 +1,8 @@
-//! What the codec costs per frame, in nanoseconds: `cargo run --release -p ringwire-protocol --example codec`.
+//! What the codec costs per frame, in nanoseconds: `cargo run --release -p ringwire-protocol --example
+//! codec`.
 //!
-//! Medians of several rounds on one thread; the bytes stay in the cache, so this is the code and not the memory.
+//! Medians of several rounds on one thread; the bytes stay in the cache, so this is the code and not the
+//! memory.
 
 #![allow(clippy::disallowed_methods, reason = "this measures time")]
 

@@ -1,11 +1,13 @@
 //! The one table of error codes: WebSocket close code, QUIC application error and `Reject.code` alike.
 //!
-//! The range is the promise that even a client which does not know a number can keep (W-50): 3000 to 3499 says
-//! "again, later", 3500 to 3999 says "not again like this". `docs/wire.md` carries the same table, checked by a test.
+//! The range is the promise that even a client which does not know a number can keep (W-50): 3000 to 3499
+//! says "again, later", 3500 to 3999 says "not again like this". `docs/wire.md` carries the same table,
+//! checked by a test.
 
 use core::fmt;
 
-/// An error code. A newer server may send numbers this library does not know: they are kept, and judged by their range.
+/// An error code. A newer server may send numbers this library does not know: they are kept, and judged by
+/// their range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
 
@@ -178,8 +180,9 @@ impl Code {
         }
     }
 
-    /// Whether a client whose connection was closed with this code connects again by itself (W-50). Of the codes that
-    /// WebSocket itself defines, those say yes that a proxy or a dying network also produces (1001, 1006, 1011 to 1014).
+    /// Whether a client whose connection was closed with this code connects again by itself (W-50). Of the
+    /// codes that WebSocket itself defines, those say yes that a proxy or a dying network also produces
+    /// (1001, 1006, 1011 to 1014).
     pub const fn reconnect(self) -> bool {
         matches!(self.0, 1001 | 1006 | 1011..=1014 | 3000..=3499)
     }

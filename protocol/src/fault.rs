@@ -1,7 +1,7 @@
 //! Every fault of a peer, enumerated: what a decoder may say about bytes that came from outside.
 //!
-//! A fault ends the connection with [`Fault::code`] unless its text says otherwise; our own faults are panics and never
-//! appear here. Faults of the HTTP handshake, which are answered by HTTP, are in `ws::handshake`.
+//! A fault ends the connection with [`Fault::code`] unless its text says otherwise; our own faults are panics
+//! and never appear here. Faults of the HTTP handshake, which are answered by HTTP, are in `ws::handshake`.
 
 use crate::code::Code;
 use crate::frame::FrameType;
@@ -241,8 +241,8 @@ impl From<WebSocketFault> for Fault {
     }
 }
 
-/// Checks a user's or a conversation's name (W-11): not empty, at most [`limits::NAME_BYTES_MAX`] bytes, no control
-/// characters. Used by servers on Join and by clients before they send it.
+/// Checks a user's or a conversation's name (W-11): not empty, at most [`limits::NAME_BYTES_MAX`] bytes, no
+/// control characters. Used by servers on Join and by clients before they send it.
 pub fn check_name(name: &str) -> Result<(), Fault> {
     if name.len() > limits::NAME_BYTES_MAX {
         return Err(Fault::NameTooLong { bytes: name.len() });

@@ -1,10 +1,10 @@
 //! Ids: 128 bits derived from the application's own strings.
 //!
-//! A name is hashed once, by whoever knows it; afterwards only the 16 bytes travel. Each kind of id has a domain
-//! of its own, so that a user and a conversation of the same name never share an id (W-10).
+//! A name is hashed once, by whoever knows it; afterwards only the 16 bytes travel. Each kind of id has a
+//! domain of its own, so that a user and a conversation of the same name never share an id (W-10).
 //!
-//! The id is truncated BLAKE3 in key-derivation mode: an attacker who may choose names needs 2^64 work for a collision
-//! between two names of his own and 2^128 to meet somebody else's.
+//! The id is truncated BLAKE3 in key-derivation mode: an attacker who may choose names needs 2^64 work for a
+//! collision between two names of his own and 2^128 to meet somebody else's.
 
 use core::fmt;
 use core::str::FromStr;

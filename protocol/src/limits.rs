@@ -1,15 +1,19 @@
-//! Every bound of the wire, with its reason. What a server configures may be lower, never higher than a ceiling here.
+//! Every bound of the wire, with its reason. What a server configures may be lower, never higher than a
+//! ceiling here.
 
-/// Largest frame a peer may send by default, header included: one message of everyday size, and a page of small ones.
+/// Largest frame a peer may send by default, header included: one message of everyday size, and a page of
+/// small ones.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest frame that can be configured: a receiver's memory per connection is bounded by it.
 pub const FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024;
 
-/// What is around a body in a Message frame (header, offsets, fixed fields, padding); checked against the encoder.
+/// What is around a body in a Message frame (header, offsets, fixed fields, padding); checked against the
+/// encoder.
 pub const MESSAGE_OVERHEAD_BYTES_MAX: usize = 128;
 
-/// Largest message body by default; larger content belongs in object storage, with a reference as the message.
+/// Largest message body by default; larger content belongs in object storage, with a reference as the
+/// message.
 pub const BODY_BYTES_MAX: usize = 32 * 1024;
 
 /// Longest name of a user or conversation, in bytes of UTF-8.
@@ -45,7 +49,8 @@ pub const INBOX_ENTRIES_MAX: usize = 128;
 /// Publishes a device may have without an answer, over all its conversations, unless Welcome says otherwise.
 pub const PUBLISH_WINDOW: u16 = 64;
 
-/// Accepted client sequences that the server remembers with their sequence, per device and conversation (W-43).
+/// Accepted client sequences that the server remembers with their sequence, per device and conversation
+/// (W-43).
 pub const DEDUPLICATION_WINDOW: u64 = 64;
 
 /// Longest head of a WebSocket handshake request or response: browsers send about 1 KiB, cookies included 4.
@@ -54,7 +59,8 @@ pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 /// Header lines of a handshake.
 pub const HANDSHAKE_HEADERS_MAX: usize = 64;
 
-/// A verified root may look at most this many times larger than its bytes; more means parts laid over each other.
+/// A verified root may look at most this many times larger than its bytes; more means parts laid over each
+/// other.
 pub(crate) const APPARENT_SIZE_RATIO_MAX: usize = 4;
 
 /// Tables within tables: a root, a list of tables, their strings.

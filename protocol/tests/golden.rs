@@ -1,8 +1,8 @@
 //! Frozen bytes: what version 1 looked like on the day it was made, for ever.
 //!
-//! A difference here is a change of the wire. Stored entries and other people's clients have these bytes, so the code is
-//! what has to give way; a new message gets a new file (`RINGWIRE_NEW_GOLDEN=1 cargo test -p ringwire-protocol` writes the
-//! ones that are missing, and never touches one that is there).
+//! A difference here is a change of the wire. Stored entries and other people's clients have these bytes, so
+//! the code is what has to give way; a new message gets a new file (`RINGWIRE_NEW_GOLDEN=1 cargo test -p
+//! ringwire-protocol` writes the ones that are missing, and never touches one that is there).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "reads the golden files")]
@@ -53,8 +53,8 @@ fn only(bytes: &[u8]) -> Frame<'_> {
     frame
 }
 
-/// Decodes in the frame's own direction, reads everything there is to read, and checks that what was read can be written
-/// and read again.
+/// Decodes in the frame's own direction, reads everything there is to read, and checks that what was read can
+/// be written and read again.
 fn decode(frame: Frame<'_>) -> Result<(), Fault> {
     let mut encoder = Encoder::new();
     let mut out = Vec::new();

@@ -8,8 +8,8 @@
 //!  +--------+------+-------+----------+--------------------------+
 //! ```
 //!
-//! On the path between the transport and the messages. Nothing here looks into a body. A frame borrows the bytes it came
-//! in; [`FrameReader`] owns some only while a frame of a byte stream is partial.
+//! On the path between the transport and the messages. Nothing here looks into a body. A frame borrows the
+//! bytes it came in; [`FrameReader`] owns some only while a frame of a byte stream is partial.
 
 mod reader;
 
@@ -168,9 +168,9 @@ pub(crate) const fn header(kind: FrameType, body_bytes: u32) -> [u8; HEADER_BYTE
     [l0, l1, l2, l3, kind as u8, 0, 0, 0]
 }
 
-/// Takes the next whole frame off `input`, which holds whole frames only (a WebSocket message, a `Page`, W-3): `None` at
-/// its end, a fault if it ends inside a frame. `bytes_max` bounds header and body together. Unknown frames that may be
-/// skipped are skipped.
+/// Takes the next whole frame off `input`, which holds whole frames only (a WebSocket message, a `Page`,
+/// W-3): `None` at its end, a fault if it ends inside a frame. `bytes_max` bounds header and body together.
+/// Unknown frames that may be skipped are skipped.
 #[inline]
 pub fn split<'a>(input: &mut &'a [u8], bytes_max: usize) -> Result<Option<Frame<'a>>, Fault> {
     while !input.is_empty() {

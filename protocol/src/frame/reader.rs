@@ -1,8 +1,9 @@
 //! Frames out of a byte stream that is cut anywhere (QUIC).
 //!
-//! One per stream, owned by the connection's shard. A frame that lies whole in the input is lent from there; only what is
-//! cut is copied, and its memory is given back before the next frame is looked for. Bounded by `bytes_max`, and by twice
-//! what the peer has really sent: the length in a header reserves nothing by itself.
+//! One per stream, owned by the connection's shard. A frame that lies whole in the input is lent from there;
+//! only what is cut is copied, and its memory is given back before the next frame is looked for. Bounded by
+//! `bytes_max`, and by twice what the peer has really sent: the length in a header reserves nothing by
+//! itself.
 
 use super::{Frame, HEADER_BYTES, Header};
 use crate::fault::Fault;
@@ -26,8 +27,8 @@ impl FrameReader {
         Self { partial: Vec::new(), bytes_max, lent: false }
     }
 
-    /// The next frame. `input` advances past what was consumed; `None`: all of it was, and what is partial is kept inside.
-    /// After a fault the stream is at no known place: close it.
+    /// The next frame. `input` advances past what was consumed; `None`: all of it was, and what is partial is
+    /// kept inside. After a fault the stream is at no known place: close it.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<Option<Frame<'a>>, Fault> {
         let bytes_max = self.bytes_max as usize;
         if self.lent {

@@ -1,5 +1,5 @@
-//! What flatc made of `schema/*.fbs`; committed, so that a build needs no generator, and never edited by hand:
-//! `cargo xtask codegen` writes it and `cargo xtask codegen --check` compares it.
+//! What flatc made of `schema/*.fbs`; committed, so that a build needs no generator, and never edited by
+//! hand: `cargo xtask codegen` writes it and `cargo xtask codegen --check` compares it.
 //!
 //! The lints of the workspace are lifted here and nowhere else in this crate, `unsafe_code` included.
 

@@ -1,4 +1,5 @@
-//! What clients send. Numbers out of range are faults here: a client that a server does not understand must be told.
+//! What clients send. Numbers out of range are faults here: a client that a server does not understand must
+//! be told.
 
 use super::encoder::Encoder;
 use super::layout;
@@ -102,7 +103,8 @@ impl<'a> Hello<'a> {
     }
 }
 
-/// One message. Idempotent by (device, conversation, `client_sequence`) for ever (W-40); answered by `Ack` or `Reject`.
+/// One message. Idempotent by (device, conversation, `client_sequence`) for ever (W-40); answered by `Ack` or
+/// `Reject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// Where to.
@@ -115,7 +117,8 @@ pub struct Publish<'a> {
     pub kind: Kind,
     /// How far it gets before it is acknowledged.
     pub durability: Durability,
-    /// Opaque; how large it may be says `Welcome.body_bytes_max`, which the session checks (a `Reject`, not a close).
+    /// Opaque; how large it may be says `Welcome.body_bytes_max`, which the session checks (a `Reject`, not
+    /// a close).
     pub body: &'a [u8],
 }
 
@@ -160,7 +163,8 @@ impl<'a> Publish<'a> {
     }
 }
 
-/// Become a member of the conversation of that name, which is created where policy allows. Answered by `Joined`.
+/// Become a member of the conversation of that name, which is created where policy allows. Answered by
+/// `Joined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Join<'a> {
     /// Comes back in the answer.
@@ -389,7 +393,8 @@ impl Typing {
     }
 }
 
-/// The users whose presence is wanted; replaces the list before it. Answered by `Done`, then `Presence` as it changes.
+/// The users whose presence is wanted; replaces the list before it. Answered by `Done`, then `Presence` as it
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watch<'a> {
     /// Comes back in the answer.
@@ -417,7 +422,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Are you there? Answered by `Pong`. Any frame counts as a sign of life; this one is for when there is nothing to say.
+/// Are you there? Answered by `Pong`. Any frame counts as a sign of life; this one is for when there is
+/// nothing to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
     /// Comes back.

@@ -7,7 +7,8 @@ use crate::fault::{Fault, InvalidBody};
 use crate::generated as wire;
 use crate::id::UserId;
 
-/// The body of a message of [`super::Kind::Membership`]: who came, went, or may do what from this sequence on.
+/// The body of a message of [`super::Kind::Membership`]: who came, went, or may do what from this sequence
+/// on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership<'a> {
     /// What happened.
@@ -36,7 +37,8 @@ impl<'a> Membership<'a> {
     /// Verifies a body, then reads it.
     ///
     /// # Errors
-    /// An invalid root, or an action or role that is newer than this library (W-8): show the message as unknown.
+    /// An invalid root, or an action or role that is newer than this library (W-8): show the message as
+    /// unknown.
     pub fn decode(body: &'a [u8]) -> Result<Self, Fault> {
         let table = verify::bare_root::<wire::Membership<'_>>(body)
             .map_err(|why| Fault::InvalidMembership { why })?;

@@ -1,11 +1,13 @@
 //! From a plain struct to the bytes of a frame, two ways.
 //!
-//! - Fixed fields with at most one byte string (everything there are millions of: Message, Publish, Ack, Head, Page) go
-//!   straight into the caller's buffer, as [`super::layout`] says.
-//! - What has strings and lists goes through flatc's builder, whose memory is reused, and is copied from there.
+//! - Fixed fields with at most one byte string (everything there are millions of: Message, Publish, Ack,
+//!   Head, Page) go straight into the caller's buffer, as [`super::layout`] says.
+//! - What has strings and lists goes through flatc's builder, whose memory is reused, and is copied from
+//!   there.
 //!
-//! Both are ordinary FlatBuffers: the verifier and every other language read them alike. Frames are padded to a multiple
-//! of eight bytes, so that frames behind each other keep the alignment their fields were laid out with (W-9).
+//! Both are ordinary FlatBuffers: the verifier and every other language read them alike. Frames are padded to
+//! a multiple of eight bytes, so that frames behind each other keep the alignment their fields were laid out
+//! with (W-9).
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
@@ -13,7 +15,8 @@ use super::Member;
 use crate::frame::{self, FrameType, HEADER_BYTES};
 use crate::generated as wire;
 
-/// Reusable memory for encoding; one per shard or client. Grows to the largest list ever encoded and stays there.
+/// Reusable memory for encoding; one per shard or client. Grows to the largest list ever encoded and stays
+/// there.
 #[derive(Default)]
 pub struct Encoder {
     pub(crate) builder: FlatBufferBuilder<'static>,

@@ -1,13 +1,15 @@
-//! The one layout that a table with a struct and at most one byte vector needs, written and recognised without a builder.
+//! The one layout that a table with a struct and at most one byte vector needs, written and recognised
+//! without a builder.
 //!
 //! ```text
 //! 0             4         10 or 12   12                16              16+N          20+N          24+N
 //! | root offset | vtable  | pad      | vtable distance | fixed, N      | body offset | body length | body | pad
 //! ```
 //!
-//! It is ordinary FlatBuffers, but all that varies in it is the struct, the length and the body. So a reader that finds the
-//! same constants needs no verifier: two compares and a bound prove what the verifier would (a Publish 11 ns instead of 38, a Message 15 instead of 35).
-//! Anything else, written by another language's builder, goes through the verifier.
+//! It is ordinary FlatBuffers, but all that varies in it is the struct, the length and the body. So a reader
+//! that finds the same constants needs no verifier: two compares and a bound prove what the verifier would (a
+//! Publish 11 ns instead of 38, a Message 15 instead of 35). Anything else, written by another language's
+//! builder, goes through the verifier.
 
 use super::encoder::padding;
 use crate::frame::{self, FrameType, HEADER_BYTES};

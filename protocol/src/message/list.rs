@@ -1,4 +1,5 @@
-//! Lists in messages: lent by whoever encodes, or lying verified in the bytes of a frame; iterated the same way.
+//! Lists in messages: lent by whoever encodes, or lying verified in the bytes of a frame; iterated the same
+//! way.
 
 use core::fmt;
 
@@ -8,8 +9,8 @@ use super::{Cursor, Head, InboxEntry, Member, PresenceEntry, PresenceState, Role
 use crate::generated as wire;
 use crate::id::{ConversationId, UserId};
 
-/// A verified vector whose elements read as `T`. Implemented for the lists of the messages only: its type is a parameter
-/// of [`List`], not a projection of `T`, so that messages stay covariant in their lifetime.
+/// A verified vector whose elements read as `T`. Implemented for the lists of the messages only: its type is
+/// a parameter of [`List`], not a projection of `T`, so that messages stay covariant in their lifetime.
 pub trait Elements<T>: sealed::Verified + Copy {
     /// Number of elements.
     fn count(&self) -> usize;

@@ -1,8 +1,8 @@
 //! Messages: plain structs with borrowed fields, the same struct for reading and for writing.
 //!
-//! Decoding verifies a frame's body and reads it into one of these; nothing is copied but the fixed fields, nothing is
-//! allocated, and the struct lives as long as the bytes it borrows from. Encoding appends a whole frame to a `Vec`.
-//! `docs/wire.md` says when each is sent and what it promises.
+//! Decoding verifies a frame's body and reads it into one of these; nothing is copied but the fixed fields,
+//! nothing is allocated, and the struct lives as long as the bytes it borrows from. Encoding appends a whole
+//! frame to a `Vec`. `docs/wire.md` says when each is sent and what it promises.
 
 mod answer;
 mod client;

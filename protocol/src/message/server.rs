@@ -1,5 +1,5 @@
-//! What the server sends. Numbers that are newer than this library are read as the least they can mean (W-8): a client
-//! must survive a newer server and entries that newer clients wrote.
+//! What the server sends. Numbers that are newer than this library are read as the least they can mean (W-8):
+//! a client must survive a newer server and entries that newer clients wrote.
 
 use super::answer::{Ack, Done, Joined, MemberPage, Page, Pong, Reject, Welcome};
 use super::direction;

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn parts_laid_over_each_other_are_refused_before_they_cost_anything() {
-        // A member list of n entries that all point to one member with one long name: n times the work of reading it.
+        // A member list of n entries that all point to one member with one long name: n times the work of
+        // reading it.
         let mut builder = flatbuffers::FlatBufferBuilder::new();
         let name = Some(builder.create_string(&"n".repeat(10_000)));
         let fixed = wire::MemberFixed::new(&wire::Id([1; 16]), wire::Role::Member);

@@ -1,11 +1,14 @@
 //! From bytes that are cut anywhere to events.
 //!
 //! Two ways through, chosen per call:
-//! - nothing is partial and a whole unfragmented frame lies in the input: it is unmasked there and lent from there;
-//! - everything else goes through [`Partial`], a byte-wise state machine in a box, which is given back as soon as no
-//!   message and no frame is unfinished. What it owns is bounded by `message_bytes_max` and by twice what really came.
+//! - nothing is partial and a whole unfragmented frame lies in the input: it is unmasked there and lent from
+//!   there;
+//! - everything else goes through [`Partial`], a byte-wise state machine in a box, which is given back as
+//!   soon as no message and no frame is unfinished. What it owns is bounded by `message_bytes_max` and by
+//!   twice what really came.
 //!
-//! Order of checks: a header is judged when it is whole, before its payload is waited for; text is judged as it arrives.
+//! Order of checks: a header is judged when it is whole, before its payload is waited for; text is judged as
+//! it arrives.
 
 use super::header::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX, Header, may_travel};
 use super::mask::mask;
@@ -28,16 +31,16 @@ pub struct Decoder {
 const _: () = assert!(size_of::<Decoder>() <= 16, "every idle connection has one");
 
 impl Decoder {
-    /// A decoder at the first byte after the handshake. `role` is this end's. `message_bytes_max` bounds a message, over
-    /// all its fragments.
+    /// A decoder at the first byte after the handshake. `role` is this end's. `message_bytes_max` bounds a
+    /// message, over all its fragments.
     pub fn new(role: Role, message_bytes_max: usize) -> Self {
         let message_bytes_max = u32::try_from(message_bytes_max).unwrap_or(u32::MAX);
         Self { partial: None, message_bytes_max, role, closed: false }
     }
 
-    /// Next event. `input` advances past what was consumed; `None`: all of it was, and what is partial is kept inside. The
-    /// input is unmasked in place, so it is of no use afterwards. Call until `None`: the memory of an event that was cut is
-    /// given back by the call after it.
+    /// Next event. `input` advances past what was consumed; `None`: all of it was, and what is partial is
+    /// kept inside. The input is unmasked in place, so it is of no use afterwards. Call until `None`: the
+    /// memory of an event that was cut is given back by the call after it.
     ///
     /// # Errors
     /// What the peer did against RFC 6455: close with [`Fault::code`], and feed no more.
@@ -146,8 +149,8 @@ fn event(opcode: Opcode, data: &[u8]) -> Result<Event<'_>, Fault> {
     })
 }
 
-/// What is unfinished: a header, a frame, a message of several frames. Control frames come between the fragments, hence a
-/// buffer of their own.
+/// What is unfinished: a header, a frame, a message of several frames. Control frames come between the
+/// fragments, hence a buffer of their own.
 #[derive(Debug)]
 struct Partial {
     /// All fragments of the message so far, unmasked.
@@ -213,7 +216,8 @@ impl Partial {
         self.is_idle()
     }
 
-    /// Consumes input until something is whole (its opcode; data or control is then ready) or the input is used up.
+    /// Consumes input until something is whole (its opcode; data or control is then ready) or the input is
+    /// used up.
     fn feed(&mut self, input: &mut &mut [u8], role: Role, bytes_max: u32) -> Result<Option<Opcode>, Fault> {
         loop {
             if let Some(coming) = self.frame {
@@ -306,8 +310,9 @@ impl Partial {
         Ok(self.begun.take())
     }
 
-    /// Makes room for `more` bytes: doubling, so that many fragments cost linear time, but never more than is known to come
-    /// and never more than twice what did come, so that a header alone reserves next to nothing.
+    /// Makes room for `more` bytes: doubling, so that many fragments cost linear time, but never more than is
+    /// known to come and never more than twice what did come, so that a header alone reserves next to
+    /// nothing.
     fn grow(&mut self, coming: &Coming, more: usize, bytes_max: usize) {
         let wanted = self.message.len() + more;
         if wanted <= self.message.capacity() {

@@ -33,7 +33,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Parses the header at the start of `bytes`; `None`: not whole yet. Faults show as early as the second byte.
+    /// Parses the header at the start of `bytes`; `None`: not whole yet. Faults show as early as the second
+    /// byte.
     #[inline]
     pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, Fault> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else { return Ok(None) };

@@ -1,10 +1,11 @@
 //! WebSocket (RFC 6455), both roles, without a socket: bytes to events, events to bytes.
 //!
-//! Between the transport and the frames. A binary message holds one or more whole frames (W-60), which is how the server
-//! batches. One [`Decoder`] per connection, owned by its shard; an idle one is 16 bytes and owns no buffer.
+//! Between the transport and the frames. A binary message holds one or more whole frames (W-60), which is how
+//! the server batches. One [`Decoder`] per connection, owned by its shard; an idle one is 16 bytes and owns
+//! no buffer.
 //!
-//! Deliberately absent: extensions (permessage-deflate is declined by silence, W-63), the closing handshake's timing and
-//! the choice of masks, which need a clock and randomness and belong to the caller.
+//! Deliberately absent: extensions (permessage-deflate is declined by silence, W-63), the closing handshake's
+//! timing and the choice of masks, which need a clock and randomness and belong to the caller.
 
 mod decoder;
 pub mod handshake;
@@ -72,7 +73,8 @@ pub enum Event<'a> {
     Ping(&'a [u8]),
     /// The answer to a ping.
     Pong(&'a [u8]),
-    /// Nothing more comes; answer with a close of the same code unless one was sent already. What follows is swallowed.
+    /// Nothing more comes; answer with a close of the same code unless one was sent already. What follows is
+    /// swallowed.
     Close {
         /// Why, if it was said; a code that may travel.
         code: Option<u16>,

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 /// How much of a refusal's text is kept for people.
 const REASON_CHARS_MAX: usize = 256;
 
-/// The request. `key16` is random, and fresh for each (§4.1). What cannot stand in a host is left out, what cannot stand
-/// in a path is percent-encoded: neither can smuggle a line in.
+/// The request. `key16` is random, and fresh for each (§4.1). What cannot stand in a host is left out, what
+/// cannot stand in a path is percent-encoded: neither can smuggle a line in.
 pub fn request(host: &str, path: &str, key16: [u8; 16]) -> Vec<u8> {
     let mut target = String::with_capacity(path.len() + 1);
     if !path.starts_with('/') {
@@ -36,8 +36,8 @@ pub fn request(host: &str, path: &str, key16: [u8; 16]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Checks the answer to the request with that key. `None`: not whole yet; else how many bytes the head took, what follows
-/// is for the decoder.
+/// Checks the answer to the request with that key. `None`: not whole yet; else how many bytes the head took,
+/// what follows is for the decoder.
 ///
 /// # Errors
 /// The server refused, or what answered is not a WebSocket server that speaks [`SUBPROTOCOL`].

@@ -94,7 +94,8 @@ pub enum HandshakeFault {
         status: u16,
         /// `Retry-After` in seconds, if it was said.
         retry_after_s: Option<u32>,
-        /// The beginning of the answer's text, as far as it came with the head; else the status line's reason.
+        /// The beginning of the answer's text, as far as it came with the head; else the status line's
+        /// reason.
         reason: String,
     },
     /// To a client: the accept value does not answer the key.
@@ -130,8 +131,8 @@ impl HandshakeFault {
         }
     }
 
-    /// The whole HTTP answer; the connection is closed after it. A plain GET of another path than [`PATH`] is answered by
-    /// 404, of that path by 426.
+    /// The whole HTTP answer; the connection is closed after it. A plain GET of another path than [`PATH`] is
+    /// answered by 404, of that path by 426.
     pub fn response(&self) -> Vec<u8> {
         match self {
             Self::Plain(plain) if plain.path != PATH => answer(&Self::NotFound, plain.head),

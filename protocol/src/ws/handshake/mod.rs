@@ -1,8 +1,9 @@
 //! The opening handshake (RFC 6455 §4): one HTTP/1.1 request, one response, both bounded.
 //!
-//! Before the [`super::Decoder`] on the path of a connection. A server answers three kinds of requests differently, so
-//! they are told apart: an upgrade ([`Upgrade`], whose path the caller compares), an ordinary GET that may be for the
-//! chat app ([`HandshakeFault::Plain`]), and everything that is wrong, each with a text that says what to do.
+//! Before the [`super::Decoder`] on the path of a connection. A server answers three kinds of requests
+//! differently, so they are told apart: an upgrade ([`Upgrade`], whose path the caller compares), an ordinary
+//! GET that may be for the chat app ([`HandshakeFault::Plain`]), and everything that is wrong, each with a
+//! text that says what to do.
 //!
 //! Deliberately absent: HTTP keep-alive, bodies and redirects. One request decides what the connection is.
 
@@ -33,8 +34,8 @@ fn accept(key: &[u8]) -> [u8; ACCEPT_BYTES] {
     accept
 }
 
-/// Where the head ends, if it does. Looked for before parsing, so that a head that comes byte by byte costs a scan for
-/// each and not a parse.
+/// Where the head ends, if it does. Looked for before parsing, so that a head that comes byte by byte costs a
+/// scan for each and not a parse.
 fn head_end(bytes: &[u8]) -> Result<Option<usize>, HandshakeFault> {
     let bounded = &bytes[..bytes.len().min(HANDSHAKE_BYTES_MAX)];
     let mut from = 0;

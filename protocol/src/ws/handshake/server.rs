@@ -7,7 +7,8 @@ use crate::ws::SUBPROTOCOL;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A valid request for a WebSocket. Whether the path and the origin are the right ones is the caller's to say.
+/// A valid request for a WebSocket. Whether the path and the origin are the right ones is the caller's to
+/// say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
     /// The path, without the query.
@@ -61,11 +62,12 @@ impl<'a> Once<'a> {
     }
 }
 
-/// Parses a request. `None`: the head is not whole yet, call again with more. The number is how many bytes the head took;
-/// what follows it is for the decoder.
+/// Parses a request. `None`: the head is not whole yet, call again with more. The number is how many bytes
+/// the head took; what follows it is for the decoder.
 ///
 /// # Errors
-/// Everything else: answer with [`HandshakeFault::response`] (or, for [`HandshakeFault::Plain`], as you like) and close.
+/// Everything else: answer with [`HandshakeFault::response`] (or, for [`HandshakeFault::Plain`], as you like)
+/// and close.
 pub fn parse_request(bytes: &[u8]) -> Result<Option<(Upgrade, usize)>, HandshakeFault> {
     match bytes {
         [] => return Ok(None),
