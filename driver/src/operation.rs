@@ -5,6 +5,7 @@
 //!
 //! [`Driver::submit`]: crate::Driver::submit
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -157,11 +158,15 @@ impl Operations {
 
     /// Refuses, in debug builds, what would corrupt a stream: two sends to one connection in one turn.
     pub(crate) fn check(&self) {
+        thread_local!(static SEEN: RefCell<Vec<ConnectionId>> = const { RefCell::new(Vec::new()) });
         if cfg!(debug_assertions) {
-            let mut receivers: Vec<_> = self.sends.iter().map(|send| send.connection).collect();
-            receivers.sort_unstable();
-            let twice = receivers.windows(2).find(|pair| pair[0] == pair[1]);
-            assert!(twice.is_none(), "two sends to {:?} in one turn", twice.map(|pair| pair[0]));
+            SEEN.with_borrow_mut(|seen| {
+                seen.clear();
+                seen.extend(self.sends.iter().map(|send| send.connection));
+                seen.sort_unstable();
+                let twice = seen.windows(2).find(|pair| pair[0] == pair[1]);
+                assert!(twice.is_none(), "two sends to {:?} in one turn", twice.map(|pair| pair[0]));
+            });
         }
     }
 

@@ -15,8 +15,11 @@ pub(super) struct Connection {
     pub(super) is_ending: bool,
     /// It is in the list of those with more to read.
     pub(super) has_more: bool,
-    /// `Disconnected` was reported: no more receives, sends or reports.
+    /// `Disconnected` was reported: nothing more is received, and it is not reported again. A peer that
+    /// only ended its own side may still be sent to.
     pub(super) is_disconnected: bool,
+    /// A send failed: bytes are missing, so no others may follow.
+    pub(super) is_broken: bool,
     /// The shard closed it: nothing but `Closed` is reported.
     pub(super) is_closing: bool,
 }
@@ -32,6 +35,7 @@ impl Connection {
             is_ending: false,
             has_more: false,
             is_disconnected: false,
+            is_broken: false,
             is_closing: false,
         }
     }

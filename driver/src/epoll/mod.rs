@@ -108,16 +108,22 @@ impl EpollDriver {
             return;
         };
         assert!(!connection.is_stalled, "{:?} is stalled: no send before Writable", send.connection);
-        if connection.is_disconnected {
+        if connection.is_broken {
             return;
         }
         match sys::send(connection.socket.as_fd(), payload) {
             Ok(sent) if sent == payload.len() => {}
             Ok(sent) => self.stall(send.connection, payload.clone(), sent),
-            Err(cause) => {
-                connection.is_disconnected = true;
-                self.pending.push_back(Pending::Disconnected { connection: send.connection, cause });
-            }
+            Err(cause) => self.break_off(send.connection, cause),
+        }
+    }
+
+    /// Bytes could not be sent or will never be: reports it, unless the end was reported before.
+    fn break_off(&mut self, id: ConnectionId, cause: io::Error) {
+        let Some(connection) = self.slots.get_mut(id) else { return };
+        connection.is_broken = true;
+        if !std::mem::replace(&mut connection.is_disconnected, true) {
+            self.pending.push_back(Pending::Disconnected { connection: id, cause });
         }
     }
 
@@ -128,8 +134,7 @@ impl EpollDriver {
         self.pending.push_back(Pending::Stalled { connection: id, payload, sent });
         let interest = connection::INTEREST | libc::EPOLLOUT;
         if let Err(cause) = self.poller.change(connection.socket.as_fd(), token(id), interest) {
-            connection.is_disconnected = true;
-            self.pending.push_back(Pending::Disconnected { connection: id, cause });
+            self.break_off(id, cause);
         }
     }
 

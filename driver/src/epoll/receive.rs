@@ -14,13 +14,13 @@ impl EpollDriver {
             self.counters.stale += 1;
             return;
         };
-        if connection.is_disconnected || connection.is_closing {
+        if connection.is_closing {
             return;
         }
         if has(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) {
             connection.is_ending |= has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR);
             // Who waits in the list has its turn there.
-            if !connection.has_more {
+            if !connection.has_more && !connection.is_disconnected {
                 self.receive(id, sink);
             }
         }
@@ -31,7 +31,7 @@ impl EpollDriver {
 
     fn on_writable(&mut self, id: ConnectionId, sink: &mut dyn FnMut(Completion<'_>)) {
         let Some(connection) = self.slots.get_mut(id) else { return };
-        if !connection.is_stalled || connection.is_disconnected {
+        if !connection.is_stalled || connection.is_broken {
             return;
         }
         connection.is_stalled = false;
@@ -60,6 +60,7 @@ impl EpollDriver {
             }
             Err(ReceiveError::Failed(cause)) => {
                 connection.is_disconnected = true;
+                connection.is_broken = true;
                 sink(Completion::Disconnected { connection: id, cause: Some(cause) });
             }
         }

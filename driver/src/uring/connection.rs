@@ -18,8 +18,11 @@ pub(super) struct Connection {
     pub(super) is_queued: bool,
     /// A send was cut short, and a poll for writability is armed.
     pub(super) is_stalled: bool,
-    /// `Disconnected` was reported: no more receives, sends or reports.
+    /// `Disconnected` was reported: nothing more is received, and it is not reported again. A peer that
+    /// only ended its own side may still be sent to.
     pub(super) is_disconnected: bool,
+    /// A send failed: bytes are missing, so no others may follow.
+    pub(super) is_broken: bool,
     /// The shard closed it: nothing but `Closed` is reported.
     pub(super) is_closing: bool,
 }
@@ -35,6 +38,7 @@ impl Connection {
             is_queued: false,
             is_stalled: false,
             is_disconnected: false,
+            is_broken: false,
             is_closing: false,
         }
     }

@@ -56,6 +56,9 @@ use connection::Connection;
 use ring::{CHUNK, Entered, Purpose, Ring};
 use token::{Opcode, Token};
 
+/// Completions after which a turn begins, however much more the kernel has.
+const GATHERED: usize = 512;
+
 /// A driver on io_uring; see [`Driver`].
 pub struct UringDriver {
     ring: Ring,
@@ -103,11 +106,11 @@ impl UringDriver {
 
     /// All that the kernel may refuse.
     fn prepare(config: &Config) -> Result<(Ring, Buffers), Refused> {
-        let wanted = match config.completions {
+        let completions = match config.completions {
             0 => setup::completions_for(config.connections_max),
             wanted => wanted,
         };
-        let io = setup::open(wanted).map_err(Refused::Kernel)?;
+        let io = setup::open(completions).map_err(Refused::Kernel)?;
         let files = config.connections_max + PLACES;
         let needed = u64::from(files);
         let limit = sys::want_descriptors(needed)
@@ -225,6 +228,14 @@ impl UringDriver {
         }
     }
 
+    /// Has the kernel do what it deferred, until a turn's worth has completed. One entry does some twenty
+    /// pieces of it, and the more a turn brings, the more of what it causes is sent together.
+    fn gather(&mut self) {
+        while self.ring.has_deferred() && self.ring.ready() < GATHERED && self.failed.is_none() {
+            self.enter(Purpose::Collect);
+        }
+    }
+
     /// Hands over everything that has completed; whether that was anything.
     fn deliver(&mut self, sink: &mut dyn FnMut(Completion<'_>)) -> bool {
         let mut any = self.files.deliver(sink);
@@ -330,11 +341,13 @@ impl Driver for UringDriver {
         sink: &mut dyn FnMut(Completion<'_>),
     ) -> io::Result<()> {
         self.resume_accepting();
+        self.gather();
         if !self.deliver(sink) && self.failed.is_none() {
             // Who wanted nothing until now may have left something to hand over.
             let must_not_block = timeout == Some(Duration::ZERO) || !self.starved.is_empty();
             if must_not_block || self.ring.queued() > 0 || self.ring.is_anything_there() {
                 self.enter(Purpose::Collect);
+                self.gather();
                 if self.deliver(sink) || must_not_block {
                     return self.verdict();
                 }
@@ -348,9 +361,8 @@ impl Driver for UringDriver {
                 };
                 self.enter(purpose);
                 self.bell.say_awake();
-            } else if self.ring.is_anything_there() {
-                self.enter(Purpose::Collect);
             }
+            self.gather();
             self.deliver(sink);
         }
         self.verdict()

@@ -121,6 +121,7 @@ impl UringDriver {
             }
             (error, _) => {
                 connection.is_disconnected = true;
+                connection.is_broken = true;
                 let cause = Some(io::Error::from_raw_os_error(-error));
                 sink(Completion::Disconnected { connection: id, cause });
             }

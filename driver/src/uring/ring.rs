@@ -243,13 +243,14 @@ impl Ring {
         self.io.submission().cq_overflow()
     }
 
-    /// Something is there to be collected: completions, or work that the kernel deferred.
+    /// The kernel put work off until it is entered to collect.
+    pub(super) fn has_deferred(&mut self) -> bool {
+        self.io.submission().taskrun()
+    }
+
+    /// There are completions, or what will become completions when they are collected.
     pub(super) fn is_anything_there(&mut self) -> bool {
-        let queue = self.io.submission();
-        queue.taskrun() || queue.cq_overflow() || {
-            drop(queue);
-            self.ready() > 0
-        }
+        self.ready() > 0 || self.has_deferred() || self.is_overflown()
     }
 
     /// Ends everything that is armed and throws the completions away; false where something did not end

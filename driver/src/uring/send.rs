@@ -30,7 +30,7 @@ impl UringDriver {
                 continue;
             };
             assert!(!connection.is_stalled, "{:?} is stalled: no send before Writable", send.connection);
-            if connection.is_disconnected {
+            if connection.is_broken {
                 continue;
             }
             // A payload of 4 GiB would fall short, and the rest follow.
@@ -62,16 +62,19 @@ impl UringDriver {
             return;
         };
         let Some(connection) = self.slots.get_mut(id) else { return };
-        if connection.is_closing || connection.is_disconnected {
+        if connection.is_closing || connection.is_broken {
             return;
         }
         let sent = match entered.result {
             sent @ 0.. => sent.cast_unsigned() as usize,
             error if -error == libc::EAGAIN => 0,
             error => {
-                connection.is_disconnected = true;
-                let cause = Some(io::Error::from_raw_os_error(-error));
-                return sink(Completion::Disconnected { connection: id, cause });
+                connection.is_broken = true;
+                if !std::mem::replace(&mut connection.is_disconnected, true) {
+                    let cause = Some(io::Error::from_raw_os_error(-error));
+                    sink(Completion::Disconnected { connection: id, cause });
+                }
+                return;
             }
         };
         if sent >= payload.len() {
@@ -95,7 +98,7 @@ impl UringDriver {
         connection.is_stalled = false;
         if connection.is_closing {
             self.close_if_unused(id);
-        } else if !connection.is_disconnected {
+        } else if !connection.is_broken {
             sink(Completion::Writable { connection: id });
         }
     }

@@ -57,7 +57,7 @@ fn open_with(completions: u32) -> io::Result<IoUring> {
     for (name, features) in LADDER {
         let mut builder = IoUring::builder();
         features(&mut builder);
-        builder.setup_clamp().setup_cqsize(completions);
+        builder.setup_clamp().setup_cqsize(completions.max(SUBMISSIONS));
         match builder.build(SUBMISSIONS) {
             Ok(ring) => {
                 tracing::debug!(

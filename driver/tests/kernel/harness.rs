@@ -52,7 +52,7 @@ pub(crate) fn has_uring() -> bool {
 #[derive(Debug)]
 pub(crate) enum Event {
     Accepted(ConnectionId, SocketAddr),
-    AcceptFailed(io::Error),
+    AcceptFailed(#[expect(dead_code, reason = "shown where it is not expected")] io::Error),
     Received(ConnectionId, Vec<u8>),
     Stalled(ConnectionId, Bytes, usize),
     Writable(ConnectionId),
@@ -122,12 +122,14 @@ impl World {
         driver.wait(Some(timeout), &mut || true, &mut |completion| sink(operations, completion)).unwrap();
     }
 
-    /// One wait of at most `timeout`; its completions join `events`.
+    /// One wait of at most `timeout`; its completions join `events`. Rings do not: a driver's own threads
+    /// ring it, too.
     pub(crate) fn wait(&mut self, timeout: Duration) {
         let Self { driver, events, .. } = self;
         driver
             .wait(Some(timeout), &mut || true, &mut |completion| events.push_back(completion.into()))
             .unwrap();
+        self.events.retain(|event| !matches!(event, Event::Rung));
     }
 
     pub(crate) fn submit(&mut self) {
@@ -206,6 +208,15 @@ impl World {
 
     pub(crate) fn closed(&mut self, connection: ConnectionId) {
         self.expect("Closed", |event| matches!(event, Event::Closed(c) if *c == connection).then_some(()));
+    }
+
+    /// Whether a wait of a few milliseconds brings a ring.
+    pub(crate) fn is_rung(&mut self) -> bool {
+        let mut is_rung = false;
+        self.wait_with(Duration::from_millis(50), |_, completion| {
+            is_rung |= matches!(completion, Completion::Rung);
+        });
+        is_rung
     }
 
     /// Turns until nothing has come for a few milliseconds.

@@ -1,5 +1,12 @@
 //! What both drivers promise, checked against the real kernel: every claim runs once per driver.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod harness;
 
+mod accepting;
+mod closing;
+mod files;
+mod refused;
 mod traffic;
+mod waking;
