@@ -86,10 +86,6 @@ fn turns(
         )?;
         let now = now.get().unwrap_or_else(|| clock.now());
         let mut shard = shard.borrow_mut();
-        shard.end_of_turn(now);
-        if let Some(error) = shard.take_failure() {
-            control.report(Report::Failed { shard: shard.index(), error });
-        }
         if control.is_draining() {
             let ending = ending.get_or_insert_with(|| {
                 shard.drain(u32::try_from(drain.as_millis() / 2).unwrap_or(u32::MAX));
@@ -104,7 +100,10 @@ fn turns(
             if ending.stopped && (shard.is_stopped() || given_up) {
                 return Ok(());
             }
-            shard.end_of_turn(now);
+        }
+        shard.end_of_turn(now);
+        if let Some(error) = shard.take_failure() {
+            control.report(Report::Failed { shard: shard.index(), error });
         }
         driver.submit(shard.operations());
     }
