@@ -267,6 +267,8 @@ impl History {
                 Stage::Walking => match fetch.look() {
                     Some(place) => {
                         if let Err(part) = look(&mut self.cache, &self.old, fetch, place) {
+                            // As `look` has left it: it may know the page by now.
+                            let place = fetch.next.unwrap_or(place);
                             return self.load(part, place, id);
                         }
                     }
