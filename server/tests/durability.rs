@@ -7,7 +7,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,9 +18,7 @@ use support::{DRIVERS, Raw, Server};
 type Acknowledged = Arc<Mutex<BTreeMap<(String, u64), String>>>;
 
 /// Publishes into a room until the connection ends; notes what was acknowledged.
-fn write_until_cut(address: std::net::SocketAddr, name: &str, room: &str, acknowledged: &Acknowledged) {
-    let mut raw = Raw::sign_in(address, name);
-    let (_, last) = raw.join(room);
+fn write_until_cut(mut raw: Raw, last: u64, name: &str, room: &str, acknowledged: &Acknowledged) {
     let text = |n: u64| format!("{name} {n}");
     let mut next = last + 1;
     let mut unanswered = last + 1;
@@ -99,11 +96,13 @@ fn nothing_acknowledged_is_lost_by_kill_9_under_load() {
         let server = Server::start(data.path(), &set);
         let address = server.address;
         check(address, &rooms, &acknowledged, round);
-        let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..8)
             .map(|n| {
                 let (room, acknowledged) = (rooms[n % 4].clone(), Arc::clone(&acknowledged));
-                std::thread::spawn(move || write_until_cut(address, &format!("w{n}"), &room, &acknowledged))
+                let name = format!("w{n}");
+                let mut raw = Raw::sign_in(address, &name);
+                let (_, last) = raw.join(&room);
+                std::thread::spawn(move || write_until_cut(raw, last, &name, &room, &acknowledged))
             })
             .collect();
         let before = acknowledged.lock().unwrap().len();
@@ -112,7 +111,6 @@ fn nothing_acknowledged_is_lost_by_kill_9_under_load() {
             assert!(std::time::Instant::now() < until, "the server acknowledges nothing: {}", server.log());
             std::thread::sleep(Duration::from_millis(1));
         }
-        stop.store(true, Ordering::Relaxed);
         server.kill();
         for writer in writers {
             writer.join().unwrap();
