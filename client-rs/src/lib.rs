@@ -1,1 +1,8 @@
-//! The Rust client of Ringwire: a sans-I/O core and a tokio WebSocket adapter.
+//! The Rust client of Ringwire.
+
+pub mod core;
+pub mod error;
+pub mod limits;
+pub mod ws;
+
+pub use error::{Error, Result};

@@ -1,0 +1,133 @@
+//! One conversation that this client has joined, or is joining: what is read, what is sent, and where it stands.
+//!
+//! ```text
+//!  join -> Joining --Joined--> Member --leave, outbox empty--> Leaving --Done--> gone
+//!              '--Reject--> gone  '--Reject of its cursor, for good--> gone
+//! ```
+//!
+//! Owner: the core; lives from `join` to `leave`, across connections. `attached` says whether the server has confirmed
+//! it on the present connection, which is when publishes may be numbered and sent.
+
+use std::time::Duration;
+
+use ringwire_protocol::ConversationId;
+
+use super::content::Start;
+use super::feed::Feed;
+use super::outbox::Outbox;
+use crate::limits::TYPING_REPEAT;
+
+/// Whether this client is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The join has not been answered.
+    Joining,
+    /// It has.
+    Member,
+    /// This request to leave waits: for the outbox first, then for its answer.
+    Leaving(u32),
+}
+
+/// Who types, as far as the server was told by us.
+#[derive(Debug, Default)]
+struct Typing {
+    wanted: Option<bool>,
+    told: Option<Duration>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) name: String,
+    pub(crate) standing: Standing,
+    pub(crate) start: Start,
+    pub(crate) feed: Feed,
+    pub(crate) outbox: Outbox,
+    /// The server has confirmed it on this connection.
+    pub(crate) attached: bool,
+    /// An `Open` is under way.
+    pub(crate) opening: bool,
+    /// When the last `Open` of this connection was sent.
+    pub(crate) opened: Option<Duration>,
+    /// No publish before this time.
+    pub(crate) not_before: Duration,
+    /// Publishes in a row that the server was too busy for.
+    pub(crate) refusals: u32,
+    /// When the server last said something about the publishes in flight, or the first of them was sent.
+    pub(crate) answered: Duration,
+    /// It stands in the core's ring of conversations that may have something to send.
+    pub(crate) ready: bool,
+    read_wanted: u64,
+    read_told: u64,
+    typing: Typing,
+}
+
+impl Conversation {
+    pub(crate) fn new(id: ConversationId, name: &str, start: Start, credit: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            standing: Standing::Joining,
+            start,
+            feed: Feed::new(id, credit),
+            outbox: Outbox::new(),
+            attached: false,
+            opening: false,
+            opened: None,
+            not_before: Duration::ZERO,
+            refusals: 0,
+            answered: Duration::ZERO,
+            ready: false,
+            read_wanted: 0,
+            read_told: 0,
+            typing: Typing::default(),
+        }
+    }
+
+    /// The reader has seen everything up to here. Whether that is news.
+    pub(crate) fn read(&mut self, sequence: u64) -> bool {
+        let news = sequence > self.read_wanted;
+        self.read_wanted = self.read_wanted.max(sequence);
+        news
+    }
+
+    /// The read cursor to send now, if any; it counts as sent.
+    pub(crate) fn take_read(&mut self) -> Option<u64> {
+        let wanted = self.read_wanted;
+        (self.attached && wanted > std::mem::replace(&mut self.read_told, wanted)).then_some(wanted)
+    }
+
+    /// The user types, or has stopped.
+    pub(crate) fn type_now(&mut self, active: bool) {
+        self.typing.wanted = Some(active);
+    }
+
+    /// What to say about typing now, if anything: a beginning, a beginning that lasts, an end of what was begun.
+    pub(crate) fn take_typing(&mut self, now: Duration) -> Option<bool> {
+        let active = self.typing.wanted.take()?;
+        let told = self.typing.told;
+        let say = match (active, told) {
+            (true, Some(told)) => now >= told + TYPING_REPEAT,
+            (true, None) => true,
+            (false, told) => told.is_some(),
+        };
+        if !self.attached || !say {
+            return None;
+        }
+        self.typing.told = active.then_some(now);
+        Some(active)
+    }
+
+    /// The connection is gone.
+    pub(crate) fn on_disconnected(&mut self) {
+        self.attached = false;
+        self.opening = false;
+        self.opened = None;
+        self.ready = false;
+        // Whether the server heard the last one is not known; it counts only the highest, so it is told again.
+        self.read_told = 0;
+        self.typing = Typing::default();
+        self.not_before = Duration::ZERO;
+        self.feed.on_disconnected();
+        self.outbox.on_disconnected();
+    }
+}
