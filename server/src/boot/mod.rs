@@ -3,6 +3,7 @@
 //! The order matters: keys and address first (cheap to refuse), then the data directory, then threads. The
 //! main thread stays behind as the *plane*: signals now; HTTP, engine and push later.
 
+mod checkpoints;
 mod clock;
 mod control;
 mod keys;
@@ -22,6 +23,7 @@ use crate::fanout::mesh;
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
+use checkpoints::Checkpoints;
 use clock::Clock;
 use control::{Control, Report};
 
@@ -102,12 +104,17 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         .enable_all()
         .build()
         .map_err(BootError::system("start the main thread's runtime"))?;
+    let checkpoints =
+        Checkpoints::start(Arc::clone(&files)).map_err(BootError::system("start the checkpoint thread"))?;
     let clock = Clock::start();
     let (control, reports) = Control::new(shards);
     let all_hung = Arc::new(Barrier::new(usize::from(shards)));
     let mut threads = Vec::new();
     let meshes = mesh::meshes(shards, &config.limits);
-    for (((mesh, recovered), listener), index) in meshes.into_iter().zip(recovered).zip(listeners).zip(0..) {
+    for (((mesh, mut recovered), listener), index) in
+        meshes.into_iter().zip(recovered).zip(listeners).zip(0..)
+    {
+        recovered.log.notify_seals(checkpoints.on_sealed());
         let terms = Arc::clone(&terms);
         let plan = thread::Plan {
             index,
@@ -128,9 +135,10 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             drain: config.drain,
         };
         let (control, all_hung) = (control.clone(), Arc::clone(&all_hung));
-        let spawned = std::thread::Builder::new()
-            .name(format!("shard-{index}"))
-            .spawn(move || thread::run(plan, &control, &all_hung));
+        let spawned = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            let _ending = thread::Ending { shard: index, control: &control };
+            thread::run(plan, &control, &all_hung);
+        });
         threads.push(spawned.map_err(BootError::system("start a shard's thread"))?);
     }
     let code = runtime.block_on(watch(control, reports, shards, address, development, &config))?;
@@ -139,6 +147,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             tracing::error!("a shard's thread panicked; its backtrace is above");
         }
     }
+    checkpoints.finish();
     Ok(code)
 }
 

@@ -53,7 +53,25 @@ pub fn run(plan: Plan, control: &Control, all_hung: &Barrier) {
     if let Err(error) = turns(&shard, &mut driver, plan.clock, control, plan.drain) {
         control.report(Report::Failed { shard: index, error: format!("its driver failed: {error}") });
     }
-    control.report(Report::Ended);
+}
+
+/// Says that a shard's thread is over, however it came to that: a shard that panics takes the others down in
+/// good order, because its conversations have nobody else.
+pub struct Ending<'a> {
+    /// Which shard.
+    pub shard: u16,
+    /// Who is told.
+    pub control: &'a Control,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = "it panicked; the message is above".to_owned();
+            self.control.report(Report::Failed { shard: self.shard, error });
+        }
+        self.control.report(Report::Ended);
+    }
 }
 
 fn turns(
@@ -63,7 +81,7 @@ fn turns(
     control: &Control,
     drain: Duration,
 ) -> std::io::Result<()> {
-    let mut ending: Option<Ending> = None;
+    let mut ending: Option<Stopping> = None;
     // What the journal asks for before the first connection comes.
     shard.borrow_mut().end_of_turn(clock.now());
     driver.submit(shard.borrow_mut().operations());
@@ -89,7 +107,7 @@ fn turns(
         if control.is_draining() {
             let ending = ending.get_or_insert_with(|| {
                 shard.drain(u32::try_from(drain.as_millis() / 2).unwrap_or(u32::MAX));
-                Ending { until_ms: now.monotonic_ms() + drain.as_millis() as u64, stopped: false }
+                Stopping { until_ms: now.monotonic_ms() + drain.as_millis() as u64, stopped: false }
             });
             let over = shard.is_drained() || now.monotonic_ms() >= ending.until_ms;
             if over && !ending.stopped {
@@ -110,7 +128,7 @@ fn turns(
 }
 
 /// How a shard ends: first the clients, then the journal.
-struct Ending {
+struct Stopping {
     until_ms: u64,
     stopped: bool,
 }

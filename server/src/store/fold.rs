@@ -7,7 +7,7 @@ use ringwire_protocol::frame;
 use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Message, ServerFrame};
-use ringwire_store::{Fold, FoldError, Record};
+use ringwire_store::{Fold, FoldError, Record, StateFold};
 
 use super::ENTRY;
 use crate::conversation::State;
@@ -62,3 +62,19 @@ impl Fold for States {
 /// The same fold, one conversation at a time, for checkpoints.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConversationFold;
+
+impl StateFold for ConversationFold {
+    type State = State;
+
+    fn decode(&self, _conversation: &[u8; 16], bytes: &[u8]) -> Result<State, FoldError> {
+        State::decode(bytes).map_err(|fault| FoldError(fault.to_string()))
+    }
+
+    fn apply(&self, state: &mut Option<State>, record: &Record<'_>) -> Result<(), FoldError> {
+        apply(state.get_or_insert_default(), record)
+    }
+
+    fn encode(&self, state: &State, out: &mut Vec<u8>) {
+        state.encode(out);
+    }
+}

@@ -66,7 +66,11 @@ pub struct Log {
     jobs: HashMap<u64, JobUse, RandomState>,
     next_tag: u64,
     failure_told: bool,
+    sealed: Sealed,
 }
+
+/// Called on the file thread when a segment was sealed.
+pub type Sealed = Arc<dyn Fn() + Send + Sync>;
 
 impl Log {
     /// Writes to `journal`; `files` is where its seals and checkpoints go.
@@ -82,7 +86,13 @@ impl Log {
             jobs: HashMap::default(),
             next_tag: 0,
             failure_told: false,
+            sealed: Arc::new(|| {}),
         }
+    }
+
+    /// Says who is to know that a segment was sealed: whoever makes checkpoints.
+    pub fn notify_seals(&mut self, sealed: Sealed) {
+        self.sealed = sealed;
     }
 
     /// Appends one entry of a conversation.
@@ -163,7 +173,12 @@ impl Log {
                     self.close(file, operations);
                 }
                 let segment = seal.segment();
-                self.job(JobUse::Seal(segment), operations, move |files| seal.run(files));
+                let sealed = Arc::clone(&self.sealed);
+                self.job(JobUse::Seal(segment), operations, move |files| {
+                    seal.run(files)?;
+                    sealed();
+                    Ok(())
+                });
             }
         }
     }
