@@ -32,9 +32,9 @@ impl SegmentId {
         format!("{JOURNAL}/{self}.idx")
     }
 
-    /// Where a damaged original is kept after its good batches were salvaged.
-    pub fn corrupt_name(self) -> String {
-        format!("{JOURNAL}/{self}.seg.corrupt")
+    /// Where the damaged original is kept when its good batches are salvaged for the `time`th time, from 1.
+    pub fn corrupt_name(self, time: u32) -> String {
+        format!("{JOURNAL}/{self}.seg.corrupt.{time}")
     }
 
     /// The next segment of the same shard and generation.
@@ -85,7 +85,7 @@ pub(crate) enum JournalName {
     Segment(SegmentId),
     Index(SegmentId),
     /// A damaged original, kept for people; never read.
-    Corrupt,
+    Corrupt(SegmentId, u32),
     /// What an interrupted atomic write left; removed.
     Temporary,
     Unknown,
@@ -101,8 +101,10 @@ pub(crate) fn parse(name: &str) -> JournalName {
     match ending {
         "seg" => JournalName::Segment(id),
         "idx" => JournalName::Index(id),
-        "seg.corrupt" => JournalName::Corrupt,
-        _ => JournalName::Unknown,
+        _ => match ending.strip_prefix("seg.corrupt.").and_then(|time| time.parse().ok()) {
+            Some(time) => JournalName::Corrupt(id, time),
+            None => JournalName::Unknown,
+        },
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!(id.segment_name(), "journal/0000001a-0003-00002000.seg");
         assert_eq!(parse("0000001a-0003-00002000.seg"), JournalName::Segment(id));
         assert_eq!(parse("0000001a-0003-00002000.idx"), JournalName::Index(id));
-        assert_eq!(parse("0000001a-0003-00002000.seg.corrupt"), JournalName::Corrupt);
+        assert_eq!(parse("0000001a-0003-00002000.seg.corrupt.2"), JournalName::Corrupt(id, 2));
         assert_eq!(parse("0000001a-0003-00002000.idx.tmp"), JournalName::Temporary);
         for bad in [
             "1a-3-2000.seg",
@@ -139,6 +141,7 @@ mod tests {
             "+000001a-0003-00002000.seg",
             "0000001a-0003-00002000-0.seg",
             "0000001a-0003-00002000.seg.gz",
+            "0000001a-0003-00002000.seg.corrupt",
         ] {
             assert_eq!(parse(bad), JournalName::Unknown, "{bad}");
         }

@@ -49,6 +49,15 @@ impl Position {
         place.map_or(0, |place| self.shards[place].1)
     }
 
+    /// The last segment covered of each shard of the generation: they must exist.
+    pub(crate) fn last_segments(&self) -> impl Iterator<Item = SegmentId> + '_ {
+        let last = |(shard, next): &(u16, u32)| {
+            let index = next.checked_sub(1)?;
+            Some(SegmentId { generation: self.generation, shard: *shard, index })
+        };
+        self.shards.iter().filter_map(last)
+    }
+
     /// Covers one more segment, the next of its shard.
     pub(crate) fn add(&mut self, id: SegmentId) {
         debug_assert!(id.generation >= self.generation);

@@ -60,7 +60,7 @@ fn sealed(files: &dyn Files, old: Option<&Newest>) -> Result<Vec<Input>, Checkpo
             JournalName::Index(id) => {
                 indexed.insert(id);
             }
-            JournalName::Corrupt | JournalName::Temporary | JournalName::Unknown => {}
+            JournalName::Corrupt(..) | JournalName::Temporary | JournalName::Unknown => {}
         }
     }
     let covered = |id: SegmentId| old.is_some_and(|old| old.reader.footer.position.covers(id));

@@ -9,12 +9,11 @@
 //! records themselves come from memory where the segment fits there, else from the file one by one.
 
 use std::cmp::Ordering;
-use std::io;
 
 use super::file::{self, Entry, Position, Writer};
 use super::inputs::Inputs;
 use super::{CheckpointConfig, CheckpointError, CheckpointReport, Input, Newest, StateFold};
-use crate::files::{Files, ReadFile};
+use crate::files::{Files, InMemory, ReadFile};
 use crate::format::batch;
 use crate::format::record;
 use crate::record::{Conversation, Hex, Record};
@@ -32,22 +31,6 @@ struct Reference {
 }
 
 const _: () = assert!(size_of::<Reference>() == 28, "as limits.rs reckons");
-
-/// A segment in memory.
-struct Whole(Vec<u8>);
-
-impl ReadFile for Whole {
-    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-        let bytes = into.len().min(self.0.len() - from);
-        into[..bytes].copy_from_slice(&self.0[from..from + bytes]);
-        Ok(bytes)
-    }
-
-    fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-}
 
 /// An input while it is merged.
 struct Source {
@@ -111,7 +94,7 @@ fn scan(
     let reading = || CheckpointError::io(format!("read {name}"));
     let damaged = |what: &str| CheckpointError::Damaged { name: name.clone(), what: what.to_owned() };
     let file: Box<dyn ReadFile> = match whole {
-        true => Box::new(Whole(files.read(&name).map_err(reading())?)),
+        true => Box::new(InMemory(files.read(&name).map_err(reading())?)),
         false => files.open(&name).map_err(reading())?,
     };
     let mut scanner = match Scanner::open(&*file).map_err(reading())? {

@@ -4,11 +4,13 @@
 //! disk is [`DiskFiles`]; a simulation brings its own and decides what survives a power cut.
 
 mod disk;
+mod memory;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use disk::{DiskFiles, OpenError};
+pub use memory::InMemory;
 
 /// A file as a listing shows it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -77,7 +77,8 @@ impl Builder {
 
     /// Header of the index file, for a segment of which `bytes` are valid.
     pub(crate) fn header(&self, segment: &Header, bytes: u64) -> IndexHeader {
-        IndexHeader::new(segment.id, segment.salt, bytes, self.batches, self.records)
+        let header = IndexHeader::new(segment.id, segment.salt, bytes, self.batches, self.records);
+        IndexHeader { flags: segment.flags, ..header }
     }
 
     /// Whether there was a batch.

@@ -11,6 +11,7 @@
 use std::io::{self, Write};
 
 use super::runs::{Position, Runs};
+use crate::format::header::SALVAGED;
 use crate::format::{array, u16_at, u32_at, u64_at};
 use crate::record::Conversation;
 use crate::segment::{Salt, SegmentId};
@@ -42,6 +43,8 @@ const _: () = assert!(PAGE_RUNS == 85);
 pub(crate) struct IndexHeader {
     pub(crate) id: SegmentId,
     pub(crate) salt: Salt,
+    /// The segment's, see [`SALVAGED`](crate::format::header::SALVAGED).
+    pub(crate) flags: u16,
     /// Valid bytes of the segment; the file was cut to this size.
     pub(crate) segment_bytes: u64,
     /// Number of the first batch; 0 if there is none.
@@ -91,7 +94,14 @@ impl IndexHeader {
     ) -> Self {
         let (first_batch, last_batch) = batches.unwrap_or((0, 0));
         let segment_bytes = bytes;
-        Self { id, salt, segment_bytes, first_batch, last_batch, records, entries: 0, runs: 0, positions: 0 }
+        let (flags, entries, runs, positions) = (0, 0, 0, 0);
+        Self { id, salt, flags, segment_bytes, first_batch, last_batch, records, entries, runs, positions }
+    }
+
+    /// Number of the last batch, from which the next segment's numbers go on; not known for a segment that
+    /// was salvaged.
+    pub(crate) fn last_batch_if_dense(&self) -> Option<u64> {
+        (self.flags & SALVAGED == 0).then_some(self.last_batch)
     }
 
     pub(crate) fn pages(&self) -> u32 {
@@ -125,6 +135,7 @@ impl IndexHeader {
         out[12..16].copy_from_slice(&self.id.generation.to_le_bytes());
         out[16..20].copy_from_slice(&self.id.index.to_le_bytes());
         out[20..22].copy_from_slice(&self.id.shard.to_le_bytes());
+        out[22..24].copy_from_slice(&self.flags.to_le_bytes());
         out[24..40].copy_from_slice(&self.salt.0);
         out[40..48].copy_from_slice(&self.segment_bytes.to_le_bytes());
         out[48..56].copy_from_slice(&self.first_batch.to_le_bytes());
@@ -151,6 +162,7 @@ impl IndexHeader {
                 shard: u16_at(bytes, 20),
             },
             salt: Salt(array(bytes, 24)),
+            flags: u16_at(bytes, 22),
             segment_bytes: u64_at(bytes, 40),
             first_batch: u64_at(bytes, 48),
             last_batch: u64_at(bytes, 56),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! append -> open batch -> (full) waiting batches -> in flight: write + fdatasync -> synced
-//! segment: creating -> created -> header being written -> ready -> closed -> sealed
+//! segment: wanted -> creating -> created -> header being written -> ready -> closed -> sealed
 //! ```
 //!
 //! Place on the path: after sequencing, before acknowledgement. Owner: the shard, for the life of the
@@ -129,7 +129,7 @@ impl Journal {
             spare_runs: None,
             index,
         };
-        let first = journal.create(SegmentId { generation, shard, index: 0 });
+        let first = journal.want(SegmentId { generation, shard, index: 0 });
         journal.take_batches(first);
         journal
     }
@@ -163,7 +163,7 @@ impl Journal {
         // does not hold twice the disk space.
         if self.ahead.is_none() && offset > self.config.segment_bytes / 4 {
             let next = taking.id.next();
-            self.ahead = Some(self.create(next));
+            self.ahead = Some(self.want(next));
         }
         Ok(entry)
     }
@@ -177,7 +177,7 @@ impl Journal {
         if let Some(op) = self.ops.pop_front() {
             return Some(op);
         }
-        if let Some(op) = self.write_header() {
+        if let Some(op) = self.prepare() {
             return Some(op);
         }
         self.write_batch()
@@ -313,15 +313,6 @@ impl Journal {
         }
     }
 
-    fn write_header(&mut self) -> Option<JournalOp> {
-        let mut segments = self.segments.iter_mut().chain(&mut self.ahead);
-        let segment = segments.find(|segment| matches!(segment.phase, Phase::Created))?;
-        segment.phase = Phase::WritingHeader;
-        let bytes = u64::from(self.config.segment_bytes);
-        let header = header::Header { id: segment.id, salt: segment.salt, bytes, flags: 0 };
-        Some(JournalOp::Write { segment: segment.id, offset: 0, data: Bytes::from(header.encode()) })
-    }
-
     fn write_batch(&mut self) -> Option<JournalOp> {
         if self.in_flight.is_some() {
             return None;
@@ -334,7 +325,9 @@ impl Journal {
                 self.fail(why);
                 return None;
             }
-            Some(Phase::Creating | Phase::Created | Phase::WritingHeader) | None => return None,
+            Some(Phase::Wanted | Phase::Creating | Phase::Created | Phase::WritingHeader) | None => {
+                return None;
+            }
         }
         if self.waiting.is_empty() {
             self.close_open();

@@ -2,8 +2,10 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::{Journal, JournalOp, State};
-use crate::format::header::DATA_OFFSET;
+use crate::format::header::{DATA_OFFSET, Header};
 use crate::index::file::IndexHeader;
 use crate::index::seal::Seal;
 use crate::limits;
@@ -11,7 +13,8 @@ use crate::segment::{Salt, SegmentId};
 
 /// How far a segment's file is.
 pub(super) enum Phase {
-    /// Asked for.
+    /// To be created, when those before it are: so no power cut leaves a later one without an earlier one.
+    Wanted,
     Creating,
     /// There, without a header.
     Created,
@@ -47,18 +50,36 @@ pub(super) struct Sealing {
 }
 
 impl Journal {
-    /// Asks for a segment's file.
-    pub(super) fn create(&mut self, id: SegmentId) -> Segment {
-        self.ops.push_back(JournalOp::Create { segment: id, bytes: u64::from(self.config.segment_bytes) });
+    /// A segment that is to be.
+    pub(super) fn want(&mut self, id: SegmentId) -> Segment {
         Segment {
             id,
             salt: (self.salts)(),
-            phase: Phase::Creating,
+            phase: Phase::Wanted,
             placed: DATA_OFFSET,
             synced: DATA_OFFSET,
             closed: false,
             batches: None,
             records: 0,
+        }
+    }
+
+    /// Asks for the next segment's file, or for its header to be written.
+    pub(super) fn prepare(&mut self) -> Option<JournalOp> {
+        let bytes = u64::from(self.config.segment_bytes);
+        let mut segments = self.segments.iter_mut().chain(&mut self.ahead);
+        let next = segments.find(|segment| !matches!(segment.phase, Phase::Ready))?;
+        match next.phase {
+            Phase::Wanted => {
+                next.phase = Phase::Creating;
+                Some(JournalOp::Create { segment: next.id, bytes })
+            }
+            Phase::Created => {
+                next.phase = Phase::WritingHeader;
+                let header = Header { id: next.id, salt: next.salt, bytes, flags: 0 };
+                Some(JournalOp::Write { segment: next.id, offset: 0, data: Bytes::from(header.encode()) })
+            }
+            Phase::Creating | Phase::WritingHeader | Phase::Ready | Phase::Broken(_) => None,
         }
     }
 
@@ -76,7 +97,7 @@ impl Journal {
         let next = full.id.next();
         let next = match self.ahead.take() {
             Some(ahead) => ahead,
-            None => self.create(next),
+            None => self.want(next),
         };
         self.take_batches(next);
         self.seal_written();

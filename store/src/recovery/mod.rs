@@ -1,32 +1,40 @@
 //! Bringing a data directory in order at boot (rules J-10, J-11, J-16 to J-19 of `docs/journal.md`).
 //!
+//! ```text
+//! list -> checkpoint -> what it does not cover, in order -> (corrupt? stop) -> repairs -> indexes
+//! ```
+//!
 //! Everything is read and judged before anything is changed: an error leaves the files as they were.
 //! Whatever was reported as durable is replayed; what was not may be there or not; nothing is invented.
 
 pub(crate) mod fold;
+pub(crate) mod listing;
 mod replay;
 mod report;
+mod salvage;
 pub(crate) mod scan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::checkpoint::file::{self as checkpoint_file, Fault, Position, Reader};
 use crate::files::Files;
 use crate::index::Index;
+use crate::index::rebuild::Rebuild;
 use crate::index::runs::NONE;
 use crate::index::seal::Seal;
-use crate::record::Conversation;
-use crate::segment::{JOURNAL, JournalName, SegmentId, parse};
+use crate::record::{Conversation, Hex};
+use crate::segment::SegmentId;
 pub use fold::{Fold, FoldError};
-use replay::{Expected, Known, Repair, Replay};
+use listing::{IndexState, Listing, Tails};
+use replay::{Known, Reading, Repair, Replay};
 pub use report::{Damage, Missing, RecoveryError, RecoveryReport, Torn};
-use scan::Scanner;
 
 /// What the operator allows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RecoverOptions {
     /// Start although durable bytes are damaged: keep what is readable, set the originals aside, report what
-    /// is lost.
+    /// is lost. Also reads what a checkpoint covers, to find damage there.
     pub accept_corruption: bool,
 }
 
@@ -52,117 +60,168 @@ impl Recovered {
     }
 }
 
-/// What is in the `journal` folder.
-struct Listing {
-    /// In replay order.
-    segments: BTreeMap<SegmentId, u64>,
-    indexed: BTreeSet<SegmentId>,
-    temporary: Vec<String>,
-}
-
-impl Listing {
-    fn read(files: &dyn Files) -> Result<Self, RecoveryError> {
-        let mut listing = Self { segments: BTreeMap::new(), indexed: BTreeSet::new(), temporary: Vec::new() };
-        for entry in files.list(JOURNAL).map_err(RecoveryError::io(format!("list {JOURNAL}")))? {
-            match parse(&entry.name) {
-                JournalName::Segment(id) => {
-                    listing.segments.insert(id, entry.bytes);
-                }
-                JournalName::Index(id) => {
-                    listing.indexed.insert(id);
-                }
-                JournalName::Corrupt => {}
-                JournalName::Temporary => listing.temporary.push(format!("{JOURNAL}/{}", entry.name)),
-                JournalName::Unknown => {
-                    return Err(RecoveryError::Unknown { name: format!("{JOURNAL}/{}", entry.name) });
-                }
-            }
-        }
-        Ok(listing)
-    }
-
-    /// The newest segment of each shard of the newest generation, as far as they hold batches; and those
-    /// after them, which never held any.
-    fn tails(&self, files: &dyn Files) -> Result<(BTreeSet<SegmentId>, Vec<SegmentId>), RecoveryError> {
-        let newest = self.segments.keys().next_back().map_or(0, |id| id.generation);
-        let (mut tails, mut empty) = (BTreeSet::new(), Vec::new());
-        let mut decided = BTreeSet::new();
-        for id in self.segments.keys().rev().take_while(|id| id.generation == newest) {
-            if decided.contains(&id.shard) {
-                continue;
-            }
-            let reading = || RecoveryError::io(format!("read {}", id.segment_name()));
-            let file = files.open(&id.segment_name()).map_err(reading())?;
-            if !self.indexed.contains(id) && Scanner::is_blank(&*file).map_err(reading())? {
-                empty.push(*id);
-            } else {
-                decided.insert(id.shard);
-                tails.insert(*id);
-            }
-        }
-        Ok((tails, empty))
-    }
-}
-
 /// Brings the data directory in order and replays it into `fold`.
 ///
-/// Blocks. The caller holds the directory's lock, and begins its journals in the generation returned.
+/// Blocks. The caller holds the directory's lock, and begins its journals in the generation returned. After
+/// an error `fold` holds part of the data and is of no use.
 pub fn recover(
     files: &dyn Files,
     fold: &mut dyn Fold,
     options: &RecoverOptions,
 ) -> Result<Recovered, RecoveryError> {
-    let listing = Listing::read(files)?;
-    let (tails, empty) = listing.tails(files)?;
-    let segments: Vec<_> = listing.segments.keys().filter(|id| !empty.contains(id)).copied().collect();
-    let generation = listing.segments.keys().next_back().map_or(0, |id| id.generation) + 1;
-    let report = RecoveryReport { segments: segments.len(), ..RecoveryReport::default() };
-    let known = std::collections::HashMap::default();
-    let mut replay = Replay { files, fold, segments, known, report, repairs: Vec::new() };
-    let mut before: Option<(SegmentId, Option<u64>)> = None;
-    for place in 0..replay.segments.len() as u32 {
-        let id = replay.segments[place as usize];
-        let last_batch = match before {
-            Some((before, last)) if before.next() == id => last,
-            _ => Some(0),
-        };
-        let unsealed = !listing.indexed.contains(&id);
-        let last = replay.segment(place, Expected { last_batch, unsealed, tail: tails.contains(&id) })?;
-        before = Some((id, last));
-    }
-    let Replay { segments, known, report, repairs, .. } = replay;
+    let mut listing = Listing::read(files)?;
+    let newest = listing.segments.keys().next_back().map_or(0, |id| id.generation);
+    let mut report = RecoveryReport::default();
+    let mut repairs = Vec::new();
+    let mut checkpoint = newest_checkpoint(files, &listing, &mut report, &mut repairs)?;
+    let position =
+        checkpoint.as_ref().map_or_else(Position::default, |reader| reader.footer.position.clone());
+    let generation = newest.max(position.generation) + 1;
+    let restored = match &mut checkpoint {
+        Some(reader) => restore(reader, fold)?,
+        None => Vec::new(),
+    };
+    let named: BTreeSet<_> = restored.iter().filter_map(|(_, last, _)| *last).collect();
+    listing.complete(named.into_iter().chain(position.last_segments()));
+    let tails = listing.tails(files)?;
+    let segments: Vec<_> = listing.segments.keys().filter(|id| !tails.empty.contains(id)).copied().collect();
+    report.segments = segments.len();
+    report.restored = restored.len() as u64;
+    let known = known(&segments, restored);
+    let mut replay = Replay { files, fold, segments, known, report, repairs };
+    replay_all(&mut replay, &listing, &tails, &position, options)?;
+    let Replay { segments, known, mut report, repairs, .. } = replay;
+    report.merge_missing();
     if !report.damage.is_empty() && !options.accept_corruption {
         return Err(RecoveryError::Corrupt(Box::new(report)));
     }
-    let removals = empty.into_iter().map(Repair::Remove);
-    carry_out(files, &segments, repairs.into_iter().chain(removals))?;
-    for name in listing.temporary {
-        files.remove(&name).map_err(RecoveryError::io(format!("remove {name}")))?;
-    }
+    // The newest first, so that an interruption leaves no later segment without an earlier one.
+    let empty = tails.empty.iter().rev().map(|id| id.segment_name());
+    let removals = empty.chain(listing.temporary.iter().cloned()).map(Repair::Remove);
+    carry_out(files, &listing, &segments, removals.chain(repairs))?;
     let known = known.into_iter().map(|(conversation, Known { segment, .. })| (conversation, segment));
     let known = known.filter(|(_, segment)| *segment != NONE).collect();
     Ok(Recovered { generation, report, segments, known })
 }
 
-/// Makes the repairs, durably.
+/// The newest checkpoint that is whole. Damaged ones cost only time, as long as all segments are there.
+fn newest_checkpoint(
+    files: &dyn Files,
+    listing: &Listing,
+    report: &mut RecoveryReport,
+    repairs: &mut Vec<Repair>,
+) -> Result<Option<Reader>, RecoveryError> {
+    for number in listing.checkpoints.iter().rev() {
+        let name = checkpoint_file::name(*number);
+        let opened = files.open(&name).map_err(RecoveryError::io(format!("open {name}")))?;
+        let checked = Reader::open(opened, *number).and_then(|mut reader| reader.check().map(|()| reader));
+        match checked {
+            Ok(reader) => return Ok(Some(reader)),
+            Err(Fault::Io(error)) => return Err(RecoveryError::Io { what: format!("read {name}"), error }),
+            Err(Fault::Version(version)) => {
+                return Err(RecoveryError::Version { name, version, readable: checkpoint_file::VERSION });
+            }
+            Err(Fault::Damaged(what)) => {
+                report.repairs.push(format!("{name}: {what}; more segments are replayed instead"));
+                repairs.push(Repair::Remove(name));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A conversation of a checkpoint: who, its last segment, its next sequence.
+type Restored = (Conversation, Option<SegmentId>, u64);
+
+fn restore(reader: &mut Reader, fold: &mut dyn Fold) -> Result<Vec<Restored>, RecoveryError> {
+    let mut restored = Vec::new();
+    loop {
+        let entry = match reader.next() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(restored),
+            Err(Fault::Io(error)) => {
+                return Err(RecoveryError::Io { what: "read the checkpoint".to_owned(), error });
+            }
+            Err(Fault::Version(_) | Fault::Damaged(_)) => {
+                let error = std::io::Error::other("it changed while it was read");
+                return Err(RecoveryError::Io { what: "read the checkpoint".to_owned(), error });
+            }
+        };
+        if let Some(state) = entry.state {
+            fold.restore(&entry.conversation, state).map_err(|error| RecoveryError::Fold {
+                what: format!("the state of conversation {}: {error}", Hex(&entry.conversation)),
+            })?;
+        }
+        restored.push((entry.conversation, entry.last, entry.next));
+    }
+}
+
+fn known(
+    segments: &[SegmentId],
+    restored: Vec<Restored>,
+) -> HashMap<Conversation, Known, foldhash::fast::RandomState> {
+    let place = |id: SegmentId| segments.binary_search(&id).map_or(NONE, |place| place as u32);
+    let entries = restored.into_iter().map(|(conversation, last, next)| {
+        (conversation, Known { segment: last.map_or(NONE, place), next: next.max(1) })
+    });
+    entries.collect()
+}
+
+/// Reads what the checkpoint does not cover, in replay order; all of it if corruption is accepted.
+fn replay_all(
+    replay: &mut Replay<'_>,
+    listing: &Listing,
+    tails: &Tails,
+    position: &Position,
+    options: &RecoverOptions,
+) -> Result<(), RecoveryError> {
+    let mut before: Option<(SegmentId, Option<u64>)> = None;
+    for place in 0..replay.segments.len() as u32 {
+        let id = replay.segments[place as usize];
+        let listed = listing.segments[&id];
+        let last_batch = match before {
+            Some((before, last)) if before.next() == id => last,
+            _ => Some(0),
+        };
+        let covered = position.covers(id);
+        let whole = match listed.index {
+            IndexState::Sound(header) => listed.bytes.is_some_and(|bytes| bytes >= header.segment_bytes),
+            IndexState::Missing | IndexState::Broken => false,
+        };
+        let last = match listed.index.header() {
+            Some(header) if covered && whole && !options.accept_corruption => header.last_batch_if_dense(),
+            _ => {
+                let tail = tails.last.contains(&id);
+                replay.segment(place, Reading { listed, last_batch, tail, covered })?
+            }
+        };
+        before = Some((id, last));
+    }
+    Ok(())
+}
+
+/// Makes the repairs, durably, in replay order: an index is made from those before it.
 fn carry_out(
     files: &dyn Files,
+    listing: &Listing,
     segments: &[SegmentId],
     repairs: impl Iterator<Item = Repair>,
 ) -> Result<(), RecoveryError> {
     let segments: Arc<[SegmentId]> = segments.into();
     for repair in repairs {
-        match repair {
-            Repair::Remove(id) => {
-                let name = id.segment_name();
-                files.remove(&name).map_err(RecoveryError::io(format!("remove {name}")))?;
-            }
+        let (what, done) = match repair {
+            Repair::Remove(name) => (format!("remove {name}"), files.remove(&name)),
             Repair::Seal(header, runs) => {
                 let seal = Seal { header, runs, segments: Arc::clone(&segments) };
-                let what = format!("seal {}", header.id.segment_name());
-                seal.run(files).map_err(RecoveryError::io(what))?;
+                (format!("seal {}", header.id.segment_name()), seal.run(files))
             }
-        }
+            Repair::Rebuild(id) => (format!("make {} anew", id.index_name()), Rebuild::of(id).run(files)),
+            Repair::Salvage(id, header) => {
+                let time = listing.salvaged.get(&id).copied().unwrap_or(0) + 1;
+                (format!("salvage {}", id.segment_name()), salvage::rewrite(files, id, header, time))
+            }
+        };
+        done.map_err(RecoveryError::io(what))?;
     }
     Ok(())
 }

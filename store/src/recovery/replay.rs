@@ -1,14 +1,17 @@
 //! Replaying segments in order, and gathering what has to be repaired. Changes nothing on disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 
 use super::fold::{Fold, refused};
+use super::listing::{IndexState, Listed};
 use super::report::{Damage, Missing, RecoveryError, RecoveryReport, Torn};
+use super::salvage;
 use super::scan::{Next, Scanner};
-use crate::files::Files;
+use crate::files::{Files, ReadFile};
 use crate::format::batch::{self, BatchHeader};
-use crate::format::header::{HeaderFault, VERSION};
+use crate::format::header::{DATA_OFFSET, Header, HeaderFault, SALVAGED, VERSION};
 use crate::format::record;
 use crate::index::build::Builder;
 use crate::index::file::IndexHeader;
@@ -21,16 +24,32 @@ use crate::segment::SegmentId;
 pub(super) struct Known {
     /// Place of the last segment that holds it, or `NONE`.
     pub(super) segment: u32,
-    /// The sequence its next entry has; 0 if that is not known.
-    next: u64,
+    /// The sequence its next entry has.
+    pub(super) next: u64,
 }
 
-/// Something to do on disk once everything has been replayed.
+/// Something to do on disk once everything has been judged.
 pub(super) enum Repair {
-    /// A segment that never held a batch.
-    Remove(SegmentId),
+    /// A file that is of no use: an empty segment, a damaged checkpoint.
+    Remove(String),
     /// A segment to be cut and indexed.
     Seal(IndexHeader, Arc<Runs>),
+    /// A sealed segment whose index cannot be used.
+    Rebuild(SegmentId),
+    /// A damaged segment, to be replaced by what is good of it. Its header, if that is known.
+    Salvage(SegmentId, Option<Header>),
+}
+
+/// How a segment is to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) listed: Listed,
+    /// Number of the last batch before it in its shard and generation; `None` if that is not known.
+    pub(super) last_batch: Option<u64>,
+    /// Its end may be an incomplete write: it is the last one with batches of the newest generation.
+    pub(super) tail: bool,
+    /// The checkpoint has all of it: only look for damage.
+    pub(super) covered: bool,
 }
 
 pub(super) struct Replay<'a> {
@@ -42,90 +61,102 @@ pub(super) struct Replay<'a> {
     pub(super) repairs: Vec<Repair>,
 }
 
-/// What a caller knows about a segment before it is read.
-#[derive(Clone, Copy)]
-pub(super) struct Expected {
-    /// Number of the last batch before it in its shard and generation; `None` if that is not known.
-    pub(super) last_batch: Option<u64>,
-    /// It has no index file that can be trusted.
-    pub(super) unsealed: bool,
-    /// Its end may be an incomplete write: it is the last one with batches of the newest generation.
-    pub(super) tail: bool,
-}
-
 impl Replay<'_> {
-    /// Replays one segment, at its place in the list. Returns the number of its last batch.
-    pub(super) fn segment(&mut self, place: u32, expected: Expected) -> Result<Option<u64>, RecoveryError> {
+    /// Reads one segment, at its place in the list. Returns the number of its last batch, if that is known.
+    pub(super) fn segment(&mut self, place: u32, reading: Reading) -> Result<Option<u64>, RecoveryError> {
         let id = self.segments[place as usize];
         let name = id.segment_name();
-        let reading = || RecoveryError::io(format!("read {name}"));
-        let file = self.files.open(&name).map_err(reading())?;
-        let size = file.bytes().map_err(reading())?;
-        let mut scanner = match Scanner::open(&*file).map_err(reading())? {
+        let failed = || RecoveryError::io(format!("read {name}"));
+        let index = reading.listed.index.header().copied();
+        let Some(bytes) = reading.listed.bytes else {
+            self.damage(id, 0, 0, "its file is missing");
+            return self.lost(id, None, index.as_ref(), failed);
+        };
+        let file = self.files.open(&name).map_err(failed())?;
+        let damage_before = self.report.damage.len();
+        let mut scanner = match Scanner::open(&*file).map_err(failed())? {
             Ok(scanner) if scanner.header().id == id => scanner,
-            Ok(scanner) => {
-                let what = format!("it says that it is {}", scanner.header().id);
-                self.damage(id, 0, size, what);
-                return Ok(None);
-            }
             Err(HeaderFault::Version(version)) => {
                 return Err(RecoveryError::Version { name, version, readable: VERSION });
             }
-            Err(HeaderFault::Missing) => {
-                self.damage(id, 0, size, "both copies of its header are unreadable".to_owned());
-                return Ok(None);
+            // Lost, unless the index knows the salt.
+            Ok(_) | Err(HeaderFault::Missing) => {
+                self.damage(id, 0, u64::from(DATA_OFFSET), "both copies of its header are unreadable");
+                let Some(index) = index else {
+                    self.damage(
+                        id,
+                        u64::from(DATA_OFFSET),
+                        bytes,
+                        "without a header no batch can be checked",
+                    );
+                    return self.lost(id, None, None, failed);
+                };
+                let header = Header { id, salt: index.salt, bytes, flags: index.flags };
+                Scanner::behind(&*file, bytes, header)
             }
         };
-        if !scanner.header_whole {
-            self.report.repairs.push(format!("{id}: one copy of the header is damaged; the other serves"));
+        let header = *scanner.header();
+        if !scanner.header_whole && self.report.damage.len() == damage_before {
+            self.report.repairs.push(format!("{id}: one copy of its header is damaged; the other serves"));
         }
-        self.report.replayed_segments += 1;
+        self.report.replayed_segments += usize::from(!reading.covered);
         let mut builder = Builder::default();
-        let mut last = expected.last_batch;
+        let mut last = reading.last_batch;
         loop {
             let from = scanner.offset();
-            match scanner.next().map_err(reading())? {
+            let mut damaged = None;
+            match scanner.next().map_err(failed())? {
                 Next::Batch(header, records) => {
-                    if let Some(last) = last
-                        && header.number != last + 1
-                    {
+                    if let Some(last) = last.filter(|last| last + 1 != header.number) {
                         let what =
-                            format!("batches {}..={} are missing before it", last + 1, header.number - 1);
-                        self.report.damage.push(Damage { segment: id, from, to: from, what });
+                            format!("batch {} should be here, but it is batch {}", last + 1, header.number);
+                        self.damage(id, from, from, what);
                     }
                     last = Some(header.number);
-                    self.report.replayed_bytes += u64::from(header.bytes());
                     builder.begin(&header);
-                    self.batch(place, &header, records, expected.unsealed.then_some(&mut builder))?;
+                    self.batch(place, &header, records, &mut builder, reading)?;
                 }
                 Next::End => break,
-                Next::Torn if expected.tail => {
+                Next::Torn if reading.tail => {
                     self.report.torn.push(Torn { segment: id, offset: from });
                     break;
                 }
-                Next::Torn => {
-                    self.damage(
-                        id,
-                        from,
-                        size,
-                        "nothing after it can be read, and it is not the newest".to_owned(),
-                    );
-                    break;
+                Next::Torn => damaged = Some(bytes),
+                Next::Corrupt(to) => damaged = Some(to),
+            }
+            let Some(to) = damaged else { continue };
+            self.region(&*file, place, &header, (from, to), reading.covered)?;
+            if to == bytes {
+                last = None;
+                break;
+            }
+            scanner.resume(to);
+        }
+        if let Some(index) = index.filter(|index| index.segment_bytes > scanner.offset().min(bytes)) {
+            let known = index.segment_bytes;
+            self.damage(id, scanner.offset(), known, format!("its index knows of {known} bytes"));
+            last = None;
+        }
+        if self.report.damage.len() > damage_before {
+            return self.lost(id, Some(header), index.as_ref(), failed);
+        }
+        match reading.listed.index {
+            IndexState::Sound(_) => {}
+            _ if builder.is_empty() && header.flags & SALVAGED == 0 => {
+                self.repairs.push(Repair::Remove(name))
+            }
+            // What the checkpoint covers is not replayed in order, so where conversations were before is not
+            // known here.
+            _ if reading.covered => self.repairs.push(Repair::Rebuild(id)),
+            state => {
+                if state == IndexState::Broken {
+                    self.report.repairs.push(format!("{id}: its index is damaged; made anew"));
                 }
-                Next::Corrupt(to) => {
-                    self.damage(id, from, to, "a later batch is whole, so it was once synced".to_owned());
-                    scanner.resume(to);
-                }
+                let header = builder.header(&header, scanner.offset());
+                self.repairs.push(Repair::Seal(header, Arc::new(builder.into_runs())));
             }
         }
-        if expected.unsealed {
-            let header = builder.header(scanner.header(), scanner.offset());
-            self.repairs.push(match builder.is_empty() {
-                true => Repair::Remove(id),
-                false => Repair::Seal(header, Arc::new(builder.into_runs())),
-            });
-        }
-        Ok(last)
+        Ok(if header.flags & SALVAGED == 0 { last } else { None })
     }
 
     /// Replays the records of one whole batch.
@@ -134,44 +165,107 @@ impl Replay<'_> {
         place: u32,
         header: &BatchHeader,
         mut records: &[u8],
-        mut builder: Option<&mut Builder>,
+        builder: &mut Builder,
+        reading: Reading,
     ) -> Result<(), RecoveryError> {
+        if reading.covered {
+            return Ok(());
+        }
+        self.report.replayed_bytes += u64::from(header.bytes());
+        let sealed = reading.listed.index.header().is_some();
         let mut offset = header.offset + batch::HEADER_BYTES as u32;
         while !records.is_empty() {
             let Some((record, bytes)) = record::split(records) else {
-                let what = "a batch with a good checksum holds a record without an end".to_owned();
                 let segment = self.segments[place as usize];
-                self.damage(segment, u64::from(offset), u64::from(header.offset + header.bytes()), what);
+                let (from, to) = (u64::from(offset), u64::from(header.offset + header.bytes()));
+                self.damage(segment, from, to, "a batch with a good checksum holds a record without an end");
                 return Ok(());
             };
-            let previous = if record.kind.is_entry() { self.entry(place, &record) } else { NONE };
-            if let Some(builder) = &mut builder {
+            let previous = self.apply(place, &record)?;
+            if !sealed {
                 builder.record(&record, place, previous, offset, bytes as u32);
             }
-            self.report.replayed_records += 1;
-            self.fold
-                .apply(&record)
-                .map_err(|error| RecoveryError::Fold { what: refused(&record, &error) })?;
             offset += bytes as u32;
             records = &records[bytes..];
         }
         Ok(())
     }
 
-    /// Notes an entry, reports a hole before it, and returns where the conversation was before.
-    fn entry(&mut self, place: u32, record: &Record<'_>) -> u32 {
-        let fresh = Known { segment: NONE, next: 1 };
-        let known = self.known.entry(record.conversation).or_insert(fresh);
-        let previous = known.segment;
-        if known.next != 0 && record.sequence > known.next {
-            let (from, to) = (known.next, record.sequence - 1);
-            self.report.missing.push(Missing { conversation: record.conversation, from, to });
+    /// Replays one record; returns where its conversation was before.
+    fn apply(&mut self, place: u32, record: &Record<'_>) -> Result<u32, RecoveryError> {
+        let mut previous = NONE;
+        if record.kind.is_entry() {
+            let known = self.known.entry(record.conversation).or_insert(Known { segment: NONE, next: 1 });
+            if record.sequence > known.next {
+                let (from, to) = (known.next, record.sequence - 1);
+                self.report.missing.push(Missing { conversation: record.conversation, from, to });
+            }
+            previous = known.segment;
+            *known = Known { segment: place, next: record.sequence.saturating_add(1) };
         }
-        *known = Known { segment: place, next: record.sequence + 1 };
-        previous
+        self.report.replayed_records += 1;
+        self.fold.apply(record).map_err(|error| RecoveryError::Fold { what: refused(record, &error) })?;
+        Ok(previous)
     }
 
-    fn damage(&mut self, segment: SegmentId, from: u64, to: u64, what: String) {
-        self.report.damage.push(Damage { segment, from, to, what });
+    /// Bytes that are no batch although they should be: replays the records that are still whole.
+    fn region(
+        &mut self,
+        file: &dyn ReadFile,
+        place: u32,
+        header: &Header,
+        (from, to): (u64, u64),
+        covered: bool,
+    ) -> Result<(), RecoveryError> {
+        let id = self.segments[place as usize];
+        if from == to {
+            // A whole batch with the wrong number; that is reported when it is read.
+            return Ok(());
+        }
+        let failed = RecoveryError::io(format!("read {}", id.segment_name()));
+        let remains = salvage::remains(file, header, from, to).map_err(failed)?;
+        let what = format!(
+            "what was synced here is not readable any more, except {} of its records",
+            remains.records.len()
+        );
+        self.damage(id, from, to, what);
+        if covered {
+            return Ok(());
+        }
+        for bytes in &remains.records {
+            if let Some((record, _)) = record::split(bytes) {
+                self.apply(place, &record)?;
+            }
+        }
+        for (conversation, sequence) in remains.lost {
+            // A damaged header may say anything; one that continues the conversation is believed.
+            let next = self.known.get(&conversation).map(|known| known.next);
+            if next.is_some_and(|next| next <= sequence && sequence - next < 1 << 16) {
+                self.report.missing.push(Missing { conversation, from: sequence, to: sequence });
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment is damaged: has it salvaged, and finds out what is lost.
+    fn lost<E: FnOnce(io::Error) -> RecoveryError>(
+        &mut self,
+        id: SegmentId,
+        header: Option<Header>,
+        index: Option<&IndexHeader>,
+        failed: impl Fn() -> E,
+    ) -> Result<Option<u64>, RecoveryError> {
+        self.repairs.push(Repair::Salvage(id, header));
+        let Some(index) = index else { return Ok(None) };
+        let seen = match header {
+            Some(header) => salvage::seen(self.files, &header).map_err(failed())?,
+            None => HashSet::new(),
+        };
+        self.report.missing.extend(salvage::missing(self.files, index, &seen).map_err(failed())?);
+        Ok(None)
+    }
+
+    fn damage(&mut self, segment: SegmentId, from: u64, to: u64, what: impl Into<String>) {
+        self.report.damage.push(Damage { segment, from, to, what: what.into() });
     }
 }

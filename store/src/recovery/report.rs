@@ -63,6 +63,20 @@ pub struct RecoveryReport {
     pub repairs: Vec<String>,
 }
 
+impl RecoveryReport {
+    /// Puts what is missing in order, and neighbours together.
+    pub(super) fn merge_missing(&mut self) {
+        self.missing.sort_unstable_by_key(|missing| (missing.conversation, missing.from));
+        self.missing.dedup_by(|next, before| {
+            let joins = next.conversation == before.conversation && next.from <= before.to.saturating_add(1);
+            if joins {
+                before.to = before.to.max(next.to);
+            }
+            joins
+        });
+    }
+}
+
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -53,16 +53,14 @@ impl<'a> Scanner<'a> {
         let bytes = file.bytes()?;
         let mut front = [0; DATA_OFFSET as usize];
         let read = file.read_at(0, &mut front)?;
-        Ok(Header::decode(&front[..read]).map(|(header, header_whole)| Self {
-            file,
-            header,
-            header_whole,
-            bytes,
-            offset: u64::from(DATA_OFFSET),
-            number: 0,
-            buffer: Vec::new(),
-            buffered: 0,
-        }))
+        let decoded = Header::decode(&front[..read]);
+        Ok(decoded.map(|(header, whole)| Self { header_whole: whole, ..Self::behind(file, bytes, header) }))
+    }
+
+    /// For a file of `bytes` whose header is known from elsewhere. The scanner stands at the first batch.
+    pub(crate) fn behind(file: &'a dyn ReadFile, bytes: u64, header: Header) -> Self {
+        let offset = u64::from(DATA_OFFSET);
+        Self { file, header, header_whole: false, bytes, offset, number: 0, buffer: Vec::new(), buffered: 0 }
     }
 
     /// Whether the file holds nothing: a whole header and then zeros, or a header that was being written and
@@ -91,11 +89,6 @@ impl<'a> Scanner<'a> {
     /// End of the last batch that was read.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
-    }
-
-    /// Number of the last batch that was read, 0 if there is none.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
     }
 
     /// Continues at an offset that [`Next::Corrupt`] named.
