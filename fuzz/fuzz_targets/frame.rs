@@ -2,6 +2,8 @@
 
 #![no_main]
 
+use std::sync::LazyLock;
+
 use ringwire_protocol::frame::{self, Frame, FrameReader, FrameType};
 use ringwire_protocol::message::{ClientFrame, Encoder, Membership, ServerFrame};
 
@@ -19,11 +21,14 @@ golden! {
     Joined MemberPage Head Page Presence TypingNotice Receipt Gap GoAway Pong Inbox Membership
 }
 
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let byte = |digits| u8::from_str_radix(digits, 16).expect("hexadecimal");
+    GOLDEN.iter().map(|text| text.split_whitespace().map(byte).collect()).collect()
+});
+
 /// A golden frame with three bytes of `data` per change: where, and what.
 fn changed(number: u8, data: &[u8]) -> Vec<u8> {
-    let text = GOLDEN[usize::from(number) % GOLDEN.len()];
-    let digits = text.split_whitespace().map(|digits| u8::from_str_radix(digits, 16).expect("hexadecimal"));
-    let mut bytes: Vec<u8> = digits.collect();
+    let mut bytes = FRAMES[usize::from(number) % FRAMES.len()].clone();
     for &[high, low, change] in data.as_chunks().0 {
         let at = usize::from(u16::from_be_bytes([high, low])) % bytes.len();
         bytes[at] ^= change;
