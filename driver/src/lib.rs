@@ -19,6 +19,7 @@
 //! lingering: a shard that wants the peer to read a last word closes after the peer did.
 
 #![deny(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the kernel's edge owns files, threads and clocks")]
 
 pub mod affinity;
 mod bell;

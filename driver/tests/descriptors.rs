@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "setrlimit")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "a counting allocator around the system's")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,6 +1,7 @@
 //! The echo server over real sockets, on every driver this kernel gives.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,7 @@
 //! The whole store on a real disk: append, kill, recover.
 
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

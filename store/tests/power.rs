@@ -1,6 +1,8 @@
 //! Power cuts: thousands of seeds of writing, rolling, sealing, checkpointing and recovering, with the power
 //! going at any moment, also during recovery.
 
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
+
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,6 +6,7 @@
 //! Deliberately absent: anything the product needs at run time.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "this is the tool that runs, times and reads things")]
 
 mod autobahn;
 mod codegen;

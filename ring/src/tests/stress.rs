@@ -1,5 +1,7 @@
 //! Two threads, small rings, many rounds: what the model cannot see because it has one thread.
 
+#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -3,6 +3,8 @@
 //! The order matters: keys and address first (cheap to refuse), then the data directory, then threads. The
 //! main thread stays behind as the *plane*: signals now; HTTP, engine and push later.
 
+#![expect(clippy::disallowed_methods, reason = "boot owns threads, randomness and the exit")]
+
 mod checkpoints;
 mod clock;
 mod control;

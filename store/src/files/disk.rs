@@ -3,6 +3,8 @@
 //! One process owns a data directory: a lock on `LOCK` is held as long as the value lives, because a
 //! second writer (or a late helper of a first one) would overwrite segments that are in use.
 
+#![expect(clippy::disallowed_methods, reason = "the one place where the store touches real files")]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
