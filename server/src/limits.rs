@@ -64,6 +64,21 @@ const _: () = assert!(DELIVERY_BACKLOG >= REQUEST_RING);
 const _: () = assert!(JOINED_MEMBERS_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);
 const _: () = assert!(MEMBERS_PAGE_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);
 
+/// Conversations with fewer members are pushed to every attached session; larger ones are fed live to those
+/// who have them open, and announced by their head to the others.
+pub const PUSH_BELOW: usize = 100;
+
+/// How often the closed sessions of a large conversation are told its head, milliseconds.
+pub const HEAD_INTERVAL_MS: u64 = 1000;
+
+/// Time without any progress after which a stalled connection is cut, seconds. Until then it costs its
+/// bounded outbox and nothing else.
+pub const STALL_TIMEOUT_S: u32 = 30;
+
+/// Sequences that a conversation reserves ahead for messages that are shown before they are synced. After a
+/// crash the unused ones are a gap, so that no sequence is ever given twice.
+pub const RESERVE_AHEAD: u64 = 1024;
+
 /// The bounds that an operator may change and that the simulation shrinks.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -91,6 +106,12 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Members of one conversation.
     pub members_max: usize,
+    /// See [`PUSH_BELOW`].
+    pub push_below: usize,
+    /// See [`RESERVE_AHEAD`].
+    pub reserve_ahead: u64,
+    /// See [`STALL_TIMEOUT_S`].
+    pub stall_timeout_s: u32,
 }
 
 impl Default for Limits {
@@ -108,6 +129,9 @@ impl Default for Limits {
             body_bytes_max: wire::BODY_BYTES_MAX,
             frame_bytes_max: wire::FRAME_BYTES_MAX,
             members_max: 100_000,
+            push_below: PUSH_BELOW,
+            reserve_ahead: RESERVE_AHEAD,
+            stall_timeout_s: STALL_TIMEOUT_S,
         }
     }
 }

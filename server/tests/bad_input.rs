@@ -7,7 +7,6 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::time::Duration;
 
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::ConversationId;
@@ -305,33 +304,4 @@ fn http_that_is_no_upgrade_gets_a_helpful_answer() {
     let mut start = [0; 12];
     raw.stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 101");
-}
-
-#[test]
-fn a_reader_that_does_not_read_is_cut_and_others_are_not() {
-    for driver in DRIVERS {
-        let data = tempfile::tempdir().unwrap();
-        let set = ["--driver", driver, "--set", "limits.outbox=64 KiB", "--set", "limits.send_buffer=16 KiB"];
-        let server = Server::start(data.path(), &set);
-        let mut stalled = Raw::sign_in(server.address, "stalled");
-        stalled.join("busy");
-        let mut writer = Raw::sign_in(server.address, "writer");
-        writer.join("busy");
-        let body = vec![b'x'; 16 * 1024];
-        // 16 MiB: more than both sides' kernel buffers and the outbox hold.
-        for n in 1..=1024 {
-            writer.publish("busy", n, &body);
-            writer.next_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == n));
-        }
-        stalled.stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut received = 0u64;
-        let end = loop {
-            match stalled.next_or_end() {
-                Ok(frame) => received += u64::from(matches!(frame.get(), ServerFrame::Message(_))),
-                Err(end) => break end,
-            }
-        };
-        assert_eq!(end, End::Eof, "{driver}");
-        assert!(received < 1024, "{driver}: the stalled reader got everything");
-    }
 }

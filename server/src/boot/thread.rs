@@ -112,7 +112,7 @@ fn turns(
             let over = shard.is_drained() || now.monotonic_ms() >= ending.until_ms;
             if over && !ending.stopped {
                 ending.stopped = true;
-                shard.stop();
+                shard.stop(now);
             }
             let given_up = now.monotonic_ms() >= ending.until_ms + STOP_GRACE_MS;
             if ending.stopped && (shard.is_stopped() || given_up) {

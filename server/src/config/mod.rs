@@ -209,6 +209,9 @@ impl Config {
             frame_bytes_max: frame as usize,
             outbox_bytes_max: values.parse("limits.outbox", size_within(64 << 10, 1 << 30))? as usize,
             members_max: values.number("limits.members")?,
+            push_below: values.number("fanout.push_below")?,
+            stall_timeout_s: u32::try_from(values.parse("limits.stall_timeout", value::duration)?.as_secs())
+                .unwrap_or(u32::MAX),
             subscriptions_per_connection: values.number("limits.subscriptions")?,
             tail_bytes: values.parse("store.cache", size_within(0, 1 << 40))? as usize,
             ..Default::default()

@@ -81,8 +81,20 @@ pub const SETTINGS: &[Setting] = &[
         "256 KiB",
         "What it may hold in the kernel, about half of it payload.",
     ),
+    row(
+        "limits.stall_timeout",
+        Kind::Duration,
+        "30s",
+        "How long a reader may take nothing of what waits for it before it is cut.",
+    ),
     row("limits.members", Kind::Number, "100000", "Members of one conversation."),
     row("limits.subscriptions", Kind::Number, "1024", "Conversations one connection receives at a time."),
+    row(
+        "fanout.push_below",
+        Kind::Number,
+        "100",
+        "Conversations with fewer members are pushed to everybody; larger ones only to those who have them open.",
+    ),
     row("store.segment", Kind::Size, "64 MiB", "Size of one journal file."),
     row(
         "store.accept_corruption",

@@ -3,33 +3,41 @@
 //! Everything that the world may learn only after a sync waits here, in the order of the entries, answers to
 //! attaches included: so an `Attached` that says "head 17" leaves after message 17 and before message 18.
 
+use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::Durability;
 
 use super::publish::Acknowledged;
 use super::{Conversations, Refusal, Which};
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Author, Delivery, SessionRef};
+use crate::fanout::letter::{Author, Delivery, Reach, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::store::EntryNumber;
-use ringwire_protocol::code::Code;
 
 /// Waits for an entry to be synced.
 pub(super) enum Awaiting {
     /// The entry itself: acknowledge it to its session and fan it out.
-    Entry {
-        conversation: ConversationId,
-        sequence: u64,
-        time_ms: u64,
-        client_sequence: u64,
-        session: Option<SessionRef>,
-        frame: Encoded,
-    },
+    Entry { entry: Entry, session: Option<SessionRef> },
+    /// An entry that was shown before it was synced.
+    Shown { conversation: ConversationId, sequence: u64 },
+    /// A note that sequences up to here are reserved.
+    Reserved { conversation: ConversationId, up_to: u64 },
     /// The answer to a repeated publish.
     Repeated { session: SessionRef, acknowledged: Acknowledged },
     /// A session to be attached.
-    Attach { author: Author, request: u32, conversation: ConversationId },
+    Attach { author: Author, request: u32, conversation: ConversationId, open: bool },
     /// A member that has left.
     Left { author: Author, request: u32, conversation: ConversationId, user: UserId },
+}
+
+/// An entry on its way to the world.
+pub(super) struct Entry {
+    pub conversation: ConversationId,
+    pub sequence: u64,
+    pub time_ms: u64,
+    /// 0 where no device published it.
+    pub client_sequence: u64,
+    pub frame: Encoded,
 }
 
 impl Conversations {
@@ -53,17 +61,19 @@ impl Conversations {
 
     fn release(&mut self, awaiting: Awaiting, mesh: &mut Mesh) {
         match awaiting {
-            Awaiting::Entry { conversation, sequence, time_ms, client_sequence, session, frame } => {
-                if let Some(session) = session {
-                    let acknowledged =
-                        Acknowledged { conversation, client_sequence, sequence, time_ms, duplicate: false };
-                    self.acknowledge(session, &acknowledged, mesh);
+            Awaiting::Entry { entry, session } => {
+                self.note_synced(entry.conversation, entry.sequence);
+                self.show(entry, session, Durability::Synced, mesh);
+            }
+            Awaiting::Shown { conversation, sequence } => self.note_synced(conversation, sequence),
+            Awaiting::Reserved { conversation, up_to } => {
+                if let Some(conversation) = self.by_id.get_mut(&conversation) {
+                    conversation.reserved = up_to;
                 }
-                self.fan_out(conversation, sequence, frame, mesh);
             }
             Awaiting::Repeated { session, acknowledged } => self.acknowledge(session, &acknowledged, mesh),
-            Awaiting::Attach { author, request, conversation } => {
-                self.attach(author, request, conversation, mesh);
+            Awaiting::Attach { author, request, conversation, open } => {
+                self.attach(author, request, conversation, open, mesh);
             }
             Awaiting::Left { author, request, conversation, user } => {
                 self.expel(author, request, conversation, user, mesh);
@@ -71,15 +81,48 @@ impl Conversations {
         }
     }
 
-    fn fan_out(&mut self, id: ConversationId, sequence: u64, frame: Encoded, mesh: &mut Mesh) {
+    fn note_synced(&mut self, conversation: ConversationId, sequence: u64) {
+        if let Some(conversation) = self.by_id.get_mut(&conversation) {
+            assert_eq!(sequence, conversation.synced + 1, "entries are synced in their order");
+            conversation.synced = sequence;
+        }
+    }
+
+    /// Lets the world know of an entry: its publisher first, then everybody who receives.
+    pub(super) fn show(
+        &mut self,
+        entry: Entry,
+        session: Option<SessionRef>,
+        durability: Durability,
+        mesh: &mut Mesh,
+    ) {
+        let Entry { conversation: id, sequence, time_ms, client_sequence, frame } = entry;
+        if let Some(session) = session {
+            let acknowledged = Acknowledged {
+                conversation: id,
+                client_sequence,
+                sequence,
+                time_ms,
+                durability,
+                duplicate: false,
+            };
+            self.acknowledge(session, &acknowledged, mesh);
+        }
         let Some(conversation) = self.by_id.get_mut(&id) else { return };
-        assert_eq!(sequence, conversation.durable + 1, "entries become durable in their order");
-        conversation.durable = sequence;
+        assert_eq!(sequence, conversation.visible + 1, "entries become visible in their order");
+        conversation.visible = sequence;
         self.counters.published += 1;
         self.budget.keep(id, &mut conversation.tail, sequence, frame.frame());
+        let reach = if conversation.state.members.len() < self.limits.push_below {
+            self.counters.pushed += 1;
+            Reach::Everybody
+        } else {
+            self.counters.announced += 1;
+            Reach::Open
+        };
         for (shard, _) in &conversation.watchers {
-            self.counters.fanned_out += 1;
-            mesh.deliver(*shard, Delivery::Message { conversation: id, frame: frame.clone() });
+            let frame = frame.clone();
+            mesh.deliver(*shard, Delivery::Message { conversation: id, sequence, reach, frame });
         }
         while let Some(oldest) = self.budget.excess() {
             if let Some(conversation) = self.by_id.get_mut(&oldest) {
@@ -94,14 +137,18 @@ impl Conversations {
         let refusal = Refusal::new(Code::STORAGE_FAILED, reason);
         for (_, awaiting) in std::mem::take(&mut self.awaiting) {
             let (session, conversation, which) = match awaiting {
-                Awaiting::Entry { session: None, .. } => continue,
-                Awaiting::Entry { session: Some(session), conversation, client_sequence, .. } => {
-                    (session, conversation, Which::Publish(client_sequence))
+                Awaiting::Entry { session: None, .. }
+                | Awaiting::Shown { .. }
+                | Awaiting::Reserved { .. } => {
+                    continue;
+                }
+                Awaiting::Entry { session: Some(session), entry } => {
+                    (session, entry.conversation, Which::Publish(entry.client_sequence))
                 }
                 Awaiting::Repeated { session, acknowledged } => {
                     (session, acknowledged.conversation, Which::Publish(acknowledged.client_sequence))
                 }
-                Awaiting::Attach { author, request, conversation }
+                Awaiting::Attach { author, request, conversation, .. }
                 | Awaiting::Left { author, request, conversation, .. } => {
                     (author.session, conversation, Which::Request(request))
                 }

@@ -97,7 +97,7 @@ impl Conversations {
             let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
             return self.reject(session, wanted.conversation, which, &refusal, mesh);
         };
-        let Some(range) = range(&wanted, conversation.durable, self.limits.page_messages_max) else {
+        let Some(range) = range(&wanted, conversation.visible, self.limits.page_messages_max) else {
             let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };
             return self.page(session, &wanted, empty, &[], mesh);
         };
@@ -107,6 +107,12 @@ impl Conversations {
             .map(|frames| (range.from..=range.to).zip(frames.cloned()).collect());
         if let Some(found) = remembered {
             return self.answer(session, &wanted, range, &found, mesh);
+        }
+        // The journal is read as far as it is synced; the rest was in the tail, or will be readable in a moment.
+        let range = Range { to: range.to.min(conversation.synced), ..range };
+        if range.from > range.to {
+            let refusal = Refusal::busy("these messages are being written");
+            return self.reject(session, wanted.conversation, which, &refusal, mesh);
         }
         let tag = self.fetching.next;
         self.fetching.next += 1;
@@ -194,7 +200,7 @@ impl Conversations {
     }
 
     fn page(&mut self, session: SessionRef, wanted: &Wanted, range: Range, found: &[Found], mesh: &mut Mesh) {
-        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.durable);
+        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.visible);
         let mut frames = Vec::with_capacity(found.iter().map(|(_, frame)| frame.len()).sum());
         for (_, frame) in found {
             frames.extend_from_slice(frame);

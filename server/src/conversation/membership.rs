@@ -71,7 +71,7 @@ impl Conversations {
                 return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
             }
         }
-        self.on_attach(author, request, id, mesh);
+        self.on_attach(author, request, id, true, mesh);
     }
 
     pub(super) fn on_attach(
@@ -79,20 +79,28 @@ impl Conversations {
         author: Author,
         request: u32,
         conversation: ConversationId,
+        open: bool,
         mesh: &mut Mesh,
     ) {
-        // Behind whatever is being written, so that head and client sequence in the answer are durable.
+        // Behind whatever is being written, so that what a join says of itself is durable.
         if self.log.is_synced() {
-            self.attach(author, request, conversation, mesh);
+            self.attach(author, request, conversation, open, mesh);
         } else if let Err(refusal) = self.check_writable() {
             self.reject(author.session, conversation, Which::Request(request), &refusal, mesh);
         } else {
-            self.await_sync(Awaiting::Attach { author, request, conversation });
+            self.await_sync(Awaiting::Attach { author, request, conversation, open });
         }
     }
 
     /// Attaches a session and says where the conversation stands; everything is synced up to here.
-    pub(super) fn attach(&mut self, author: Author, request: u32, id: ConversationId, mesh: &mut Mesh) {
+    pub(super) fn attach(
+        &mut self,
+        author: Author,
+        request: u32,
+        id: ConversationId,
+        open: bool,
+        mesh: &mut Mesh,
+    ) {
         let Some((conversation, role)) = self.by_id.get_mut(&id).and_then(|conversation| {
             let role = conversation.state.members.get(&author.user)?.role;
             Some((conversation, role))
@@ -114,7 +122,7 @@ impl Conversations {
             conversation: id,
             name: &conversation.state.name,
             role,
-            head: conversation.durable,
+            head: conversation.visible,
             first: 1,
             client_sequence,
             members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
@@ -124,7 +132,7 @@ impl Conversations {
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
         let session = author.session;
-        mesh.deliver(session.shard, Delivery::Attached { session, conversation: id, frame });
+        mesh.deliver(session.shard, Delivery::Attached { session, conversation: id, open, frame });
     }
 
     pub(super) fn on_detach(&mut self, shard: ShardIndex, conversation: ConversationId) {
@@ -177,7 +185,7 @@ impl Conversations {
         for (shard, _) in &state.watchers {
             mesh.deliver(*shard, Delivery::Expelled { user, conversation });
         }
-        let done = Done { request, conversation, sequence: state.durable };
+        let done = Done { request, conversation, sequence: state.visible };
         done.encode(&mut self.encoder, &mut self.scratch);
         self.reply(author.session, false, mesh);
     }
@@ -199,7 +207,9 @@ impl Conversations {
             kind: Kind::Membership,
             body: &body,
         };
-        self.append(now, id, &draft, None)
+        let entry = self.append(now, id, &draft)?;
+        self.await_sync(Awaiting::Entry { entry, session: None });
+        Ok(())
     }
 
     pub(super) fn on_members(

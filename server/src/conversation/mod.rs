@@ -8,8 +8,9 @@
 //!
 //! Owner: the shard that `owner_of` names. Lifetime: conversations stay in memory once known.
 //!
-//! Invariants. O-1: sequences are dense from 1, given here and nowhere else. O-2: nothing about an entry
-//! (acknowledgement, message, head) leaves before the entry is synced. O-3: letters about a conversation
+//! Invariants. O-1: sequences are dense from 1, given here and nowhere else, and never twice. O-2: nothing
+//! about an entry (acknowledgement, message, head) leaves before the entry is synced, unless its publisher
+//! asked for `memory`, its sequence is durably reserved, and everything before it has left. O-3: letters about a conversation
 //! leave in the order of its entries; an `Attached` says the head up to which the messages are history, and
 //! every later one follows it.
 //!
@@ -48,8 +49,14 @@ use tail::{Budget, Tail};
 #[derive(Default)]
 struct Conversation {
     state: State,
-    /// Sequence of the last synced entry; what the rest of the world may know.
-    durable: u64,
+    /// Sequence of the last entry that the rest of the world may know.
+    visible: u64,
+    /// Sequence of the last synced entry; less than `visible` where publishers asked for `memory`.
+    synced: u64,
+    /// Sequences up to here are durably reserved, so they may be shown before they are synced.
+    reserved: u64,
+    /// Reserved as soon as the note is synced.
+    reserving: u64,
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
     tail: Tail,
@@ -109,14 +116,18 @@ pub struct Conversations {
 /// What an owner counts; all since the process started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Messages that became durable.
+    /// Messages that became visible.
     pub published: u64,
+    /// Of those, how many before they were synced.
+    pub published_from_memory: u64,
     /// Publishes that were answered from memory.
     pub duplicates: u64,
     /// Publishes that were refused.
     pub refused: u64,
-    /// Letters with a message, one per shard that has a subscriber.
-    pub fanned_out: u64,
+    /// Messages pushed to all attached sessions.
+    pub pushed: u64,
+    /// Messages fed to those who have the conversation open, and announced to the others.
+    pub announced: u64,
 }
 
 impl Conversations {
@@ -124,7 +135,20 @@ impl Conversations {
     pub fn new(states: Vec<(ConversationId, State)>, log: Log, limits: Limits) -> Self {
         let by_id = states
             .into_iter()
-            .map(|(id, state)| (id, Conversation { durable: state.head, state, ..Conversation::default() }))
+            .map(|(id, mut state)| {
+                // What was reserved may have been shown: those sequences are never given again.
+                state.head = state.head.max(state.reserved);
+                let (head, reserved) = (state.head, state.reserved);
+                let conversation = Conversation {
+                    state,
+                    visible: head,
+                    synced: head,
+                    reserved,
+                    reserving: reserved,
+                    ..Conversation::default()
+                };
+                (id, conversation)
+            })
             .collect();
         Conversations {
             by_id,
@@ -142,13 +166,14 @@ impl Conversations {
     /// Takes one request; answers leave through `mesh`, now or when the disk has answered.
     pub fn on_request(&mut self, now: Now, request: Request, mesh: &mut Mesh) {
         match request {
-            Request::Publish { author, conversation, client_sequence, reference, kind, body } => {
-                let publish = publish::Publish { conversation, client_sequence, reference, kind, body };
+            Request::Publish { author, conversation, client_sequence, reference, kind, durability, body } => {
+                let publish =
+                    publish::Publish { conversation, client_sequence, reference, kind, durability, body };
                 self.on_publish(now, author, &publish, mesh);
             }
             Request::Join { author, request, names } => self.on_join(now, author, request, &names, mesh),
-            Request::Attach { author, request, conversation } => {
-                self.on_attach(author, request, conversation, mesh);
+            Request::Attach { author, request, conversation, open } => {
+                self.on_attach(author, request, conversation, open, mesh);
             }
             Request::Detach { shard, conversation } => self.on_detach(shard, conversation),
             Request::Leave { author, request, conversation } => {
@@ -184,6 +209,17 @@ impl Conversations {
     /// The journal, for completions of its files.
     pub fn log_mut(&mut self) -> &mut Log {
         &mut self.log
+    }
+
+    /// Gives back what is reserved and not used, so that a stop in good order leaves no gap.
+    pub fn release_reserved(&mut self, now: Now) {
+        for (id, conversation) in &mut self.by_id {
+            let head = conversation.state.head;
+            if conversation.reserving > head && self.log.reserve(*id, head, now.unix_ms).is_ok() {
+                conversation.reserving = head;
+                conversation.reserved = 0;
+            }
+        }
     }
 
     /// The journal.

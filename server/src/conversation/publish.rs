@@ -5,7 +5,7 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Ack, Durability, Kind, Message, Role};
 
-use super::awaiting::Awaiting;
+use super::awaiting::{Awaiting, Entry};
 use super::devices::{Device, Verdict};
 use super::{Conversation, Conversations, Refusal, Which};
 use crate::clock::Now;
@@ -19,6 +19,7 @@ pub(super) struct Publish {
     pub client_sequence: u64,
     pub reference: u64,
     pub kind: Kind,
+    pub durability: Durability,
     pub body: Bytes,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Acknowledged {
     /// 0 where it is longer ago than the window.
     pub sequence: u64,
     pub time_ms: u64,
+    pub durability: Durability,
     pub duplicate: bool,
 }
 
@@ -106,8 +108,14 @@ impl Conversations {
                     kind: publish.kind,
                     body: &publish.body,
                 };
-                if let Err(refusal) = self.append(now, publish.conversation, &draft, Some(author.session)) {
-                    self.reject(author.session, publish.conversation, which, &refusal, mesh);
+                match self.append(now, publish.conversation, &draft) {
+                    Err(refusal) => {
+                        self.reject(author.session, publish.conversation, which, &refusal, mesh);
+                    }
+                    Ok(entry) if publish.durability == Durability::Memory => {
+                        self.show_unsynced(now, entry, author.session, mesh);
+                    }
+                    Ok(entry) => self.await_sync(Awaiting::Entry { entry, session: Some(author.session) }),
                 }
             }
         }
@@ -128,6 +136,7 @@ impl Conversations {
             client_sequence: publish.client_sequence,
             sequence: sequence.unwrap_or(0),
             time_ms: now.unix_ms,
+            durability: Durability::Synced,
             duplicate: true,
         };
         if self.log.is_synced() {
@@ -137,14 +146,14 @@ impl Conversations {
         }
     }
 
-    /// Gives a draft its sequence and appends it. The caller has checked that the author may.
+    /// Gives a draft its sequence and appends it. The caller has checked that the author may, and says what
+    /// happens to the entry now.
     pub(super) fn append(
         &mut self,
         now: Now,
         id: ConversationId,
         draft: &Draft<'_>,
-        session: Option<SessionRef>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Entry, Refusal> {
         let message = Message {
             conversation: id,
             sequence: self.by_id.get(&id).map_or(0, |conversation| conversation.state.head) + 1,
@@ -159,23 +168,50 @@ impl Conversations {
         message.encode(&mut self.encoder, &mut self.scratch);
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
-        let entry = self
-            .log
+        self.log
             .append(id, message.sequence, now.unix_ms, frame.frame_bytes())
             .map_err(|error| Refusal::of_append(&error))?;
         self.by_id.entry(id).or_default().state.apply(&message);
-        self.awaiting.push_back((
-            entry,
-            Awaiting::Entry {
-                conversation: id,
-                sequence: message.sequence,
-                time_ms: now.unix_ms,
-                client_sequence: draft.client_sequence,
-                session,
-                frame,
-            },
-        ));
-        Ok(())
+        Ok(Entry {
+            conversation: id,
+            sequence: message.sequence,
+            time_ms: now.unix_ms,
+            client_sequence: draft.client_sequence,
+            frame,
+        })
+    }
+
+    /// Shows an entry at once where that is safe; else it waits for the sync like any other, and its
+    /// publisher gets more than it asked for.
+    fn show_unsynced(&mut self, now: Now, entry: Entry, session: SessionRef, mesh: &mut Mesh) {
+        let (id, sequence) = (entry.conversation, entry.sequence);
+        let Some(conversation) = self.by_id.get(&id) else { return };
+        let safe = sequence <= conversation.reserved && sequence == conversation.visible + 1;
+        if safe {
+            self.await_sync(Awaiting::Shown { conversation: id, sequence });
+            self.counters.published_from_memory += 1;
+            self.show(entry, Some(session), Durability::Memory, mesh);
+        } else {
+            self.await_sync(Awaiting::Entry { entry, session: Some(session) });
+        }
+        self.reserve_ahead(now, id);
+    }
+
+    /// Reserves more sequences before they run out, so that nobody waits for it.
+    fn reserve_ahead(&mut self, now: Now, id: ConversationId) {
+        let ahead = self.limits.reserve_ahead;
+        let Some(conversation) = self.by_id.get_mut(&id) else { return };
+        let head = conversation.state.head;
+        if conversation.reserving >= head + ahead / 2 {
+            return;
+        }
+        let up_to = head + ahead;
+        // Refused while the journal is full; then memory publishes wait for the disk, which is just as well.
+        if self.log.reserve(id, up_to, now.unix_ms).is_ok() {
+            conversation.reserving = up_to;
+            conversation.state.reserved = up_to;
+            self.await_sync(Awaiting::Reserved { conversation: id, up_to });
+        }
     }
 
     pub(super) fn acknowledge(&mut self, session: SessionRef, what: &Acknowledged, mesh: &mut Mesh) {
@@ -184,7 +220,7 @@ impl Conversations {
             client_sequence: what.client_sequence,
             sequence: what.sequence,
             server_time_ms: what.time_ms,
-            durability: Durability::Synced,
+            durability: what.durability,
             duplicate: what.duplicate,
         };
         ack.encode(&mut self.encoder, &mut self.scratch);

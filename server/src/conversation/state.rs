@@ -28,6 +28,8 @@ pub struct State {
     pub name: Box<str>,
     /// Sequence of the last entry; 0 before the first.
     pub head: u64,
+    /// Sequences up to here may have been shown before they were synced; not less than what was shown.
+    pub reserved: u64,
     /// In the order of their ids, which is the order of the paged list.
     pub members: BTreeMap<UserId, MemberState>,
     /// By user and hashed device.
@@ -87,6 +89,7 @@ impl State {
         out.push(VERSION);
         put_text(out, &self.name);
         put(out, self.head);
+        put(out, self.reserved);
         put(out, self.members.len() as u64);
         for (user, member) in &self.members {
             out.extend_from_slice(user.as_bytes());
@@ -118,7 +121,12 @@ impl State {
         if version != VERSION {
             return Err(StateFault::Version(version));
         }
-        let mut state = State { name: input.text()?, head: input.number()?, ..State::default() };
+        let mut state = State {
+            name: input.text()?,
+            head: input.number()?,
+            reserved: input.number()?,
+            ..State::default()
+        };
         for _ in 0..input.number()? {
             let user = UserId::from_bytes(input.array()?);
             let role = Role::from_number(input.byte()?).ok_or_else(|| input.damaged())?;
@@ -206,7 +214,7 @@ mod tests {
     use super::*;
 
     fn sample() -> State {
-        let mut state = State { name: "lobby".into(), head: 300, ..State::default() };
+        let mut state = State { name: "lobby".into(), head: 300, reserved: 1024, ..State::default() };
         for (name, role) in [("ada", Role::Owner), ("bob", Role::Member), ("\u{fc}mit", Role::Reader)] {
             state.members.insert(UserId::from_name(name), MemberState { role, name: name.into() });
         }

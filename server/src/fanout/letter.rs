@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Direction, Kind};
+use ringwire_protocol::message::{Direction, Durability, Kind};
 
 use super::encoded::Encoded;
 
@@ -60,6 +60,8 @@ pub enum Request {
         request: u32,
         /// Which conversation.
         conversation: ConversationId,
+        /// Whether the client has it open.
+        open: bool,
     },
     /// A connection no longer receives; one for each `Attached`.
     Detach {
@@ -89,6 +91,8 @@ pub enum Request {
         reference: u64,
         /// What it is.
         kind: Kind,
+        /// How far it has to get before it is acknowledged and fanned out.
+        durability: Durability,
         /// Opaque.
         body: Bytes,
     },
@@ -131,6 +135,15 @@ pub struct JoinNames {
     pub user: Box<str>,
 }
 
+/// Who gets a message at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody: a small conversation is pushed.
+    Everybody,
+    /// Those who have the conversation open; the others are told its head now and then, and pull.
+    Open,
+}
+
 /// From the owner of a conversation to a shard that has connections.
 #[derive(Debug)]
 pub enum Delivery {
@@ -149,6 +162,8 @@ pub enum Delivery {
         session: SessionRef,
         /// Which conversation.
         conversation: ConversationId,
+        /// Whether the client has it open.
+        open: bool,
         /// The `Joined` frame.
         frame: Encoded,
     },
@@ -163,13 +178,17 @@ pub enum Delivery {
     Message {
         /// Which conversation.
         conversation: ConversationId,
+        /// Its place in the conversation.
+        sequence: u64,
+        /// Who gets it at once.
+        reach: Reach,
         /// The frame, as it is in the journal.
         frame: Encoded,
     },
 }
 
 const _: () = assert!(size_of::<Request>() <= 128, "a request fits two cache lines");
-const _: () = assert!(size_of::<Delivery>() <= 80, "a delivery stays small: there are many");
+const _: () = assert!(size_of::<Delivery>() <= 96, "a delivery stays small: there are many");
 
 /// The shard that owns a conversation.
 pub fn owner_of(conversation: ConversationId, shards: u16) -> ShardIndex {

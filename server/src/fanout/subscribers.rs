@@ -1,5 +1,8 @@
 //! Which connections of this shard receive which conversation.
 //!
+//! A subscriber has the conversation open (on screen) or not; those are two lists, because in a large
+//! conversation only the open ones are fed live.
+//!
 //! Both sides know each other by position, so leaving a crowd of ten thousand costs as little as leaving a
 //! pair: the topic's list fills the hole with its last entry, and that entry's connection is told.
 //!
@@ -19,7 +22,9 @@ pub struct TopicIndex(u32);
 pub struct Subscription {
     /// Which topic.
     pub topic: TopicIndex,
-    /// Where in the topic's list.
+    /// Whether the client has it open.
+    pub open: bool,
+    /// Where in the topic's list of its kind.
     position: u32,
 }
 
@@ -35,7 +40,28 @@ struct Subscriber {
 #[derive(Default)]
 struct Topic {
     conversation: Option<ConversationId>,
-    subscribers: Vec<Subscriber>,
+    closed: Vec<Subscriber>,
+    open: Vec<Subscriber>,
+    heads: Heads,
+}
+
+/// What the closed subscribers of a large conversation were told about its head.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Heads {
+    /// The newest head that they were not told yet; 0: none.
+    pub untold: u64,
+    /// When they were last told, milliseconds on the monotonic clock.
+    pub told_ms: u64,
+}
+
+impl Topic {
+    fn list(&mut self, open: bool) -> &mut Vec<Subscriber> {
+        if open { &mut self.open } else { &mut self.closed }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.open.is_empty()
+    }
 }
 
 /// All topics of a shard.
@@ -80,6 +106,7 @@ impl Subscribers {
         &mut self,
         conversation: ConversationId,
         slot: u32,
+        open: bool,
         subscriptions: &mut Vec<Subscription>,
     ) -> TopicIndex {
         let topic = *self.by_conversation.entry(conversation).or_insert_with(|| {
@@ -90,10 +117,30 @@ impl Subscribers {
             self.topics[index.0 as usize].conversation = Some(conversation);
             index
         });
-        let list = &mut self.topics[topic.0 as usize].subscribers;
-        subscriptions.push(Subscription { topic, position: list.len() as u32 });
+        let list = self.topics[topic.0 as usize].list(open);
+        subscriptions.push(Subscription { topic, open, position: list.len() as u32 });
         list.push(Subscriber { slot, position: subscriptions.len() as u32 - 1 });
         topic
+    }
+
+    /// Notes whether a connection has its `nth` subscription open.
+    pub fn set_open(
+        &mut self,
+        subscriptions: &mut [Subscription],
+        nth: usize,
+        slot: u32,
+        open: bool,
+    ) -> Option<Moved> {
+        let subscription = &mut subscriptions[nth];
+        if subscription.open == open {
+            return None;
+        }
+        let moved = self.take(*subscription);
+        let list = self.topics[subscription.topic.0 as usize].list(open);
+        subscription.open = open;
+        subscription.position = list.len() as u32;
+        list.push(Subscriber { slot, position: nth as u32 });
+        moved
     }
 
     /// Takes the `nth` subscription out of a connection's list.
@@ -103,29 +150,57 @@ impl Subscribers {
     pub fn remove(&mut self, subscriptions: &mut Vec<Subscription>, nth: usize) -> Option<Moved> {
         let gone = subscriptions.swap_remove(nth);
         if let Some(moved) = subscriptions.get(nth) {
-            self.topics[moved.topic.0 as usize].subscribers[moved.position as usize].position = nth as u32;
+            let list = self.topics[moved.topic.0 as usize].list(moved.open);
+            list[moved.position as usize].position = nth as u32;
         }
+        let moved = self.take(gone);
         let topic = &mut self.topics[gone.topic.0 as usize];
-        topic.subscribers.swap_remove(gone.position as usize);
-        let moved = topic.subscribers.get(gone.position as usize).map(|subscriber| Moved {
-            slot: subscriber.slot,
-            subscription: subscriber.position,
-            position: gone.position,
-        });
-        if topic.subscribers.is_empty() {
-            if let Some(conversation) = topic.conversation.take() {
+        if topic.is_empty() {
+            // The lists' memory goes with the crowd that needed it.
+            if let Some(conversation) = std::mem::take(topic).conversation {
                 self.by_conversation.remove(&conversation);
             }
-            // The list's memory goes with the crowd that needed it.
-            topic.subscribers = Vec::new();
             self.free.push(gone.topic);
         }
         moved
     }
 
+    /// Takes an entry out of its topic's list; says whose entry fills the hole.
+    fn take(&mut self, gone: Subscription) -> Option<Moved> {
+        let list = self.topics[gone.topic.0 as usize].list(gone.open);
+        list.swap_remove(gone.position as usize);
+        list.get(gone.position as usize).map(|subscriber| Moved {
+            slot: subscriber.slot,
+            subscription: subscriber.position,
+            position: gone.position,
+        })
+    }
+
+    /// Slots of those who have the topic open.
+    pub fn open(&self, topic: TopicIndex) -> impl Iterator<Item = u32> + '_ {
+        self.topics[topic.0 as usize].open.iter().map(|subscriber| subscriber.slot)
+    }
+
+    /// Slots of those who have it but not open.
+    pub fn closed(&self, topic: TopicIndex) -> impl Iterator<Item = u32> + '_ {
+        self.topics[topic.0 as usize].closed.iter().map(|subscriber| subscriber.slot)
+    }
+
     /// Slots of everybody who receives the topic.
     pub fn slots(&self, topic: TopicIndex) -> impl Iterator<Item = u32> + '_ {
-        self.topics[topic.0 as usize].subscribers.iter().map(|subscriber| subscriber.slot)
+        self.open(topic).chain(self.closed(topic))
+    }
+
+    /// Topics whose closed subscribers were not told the newest head.
+    pub fn untold(&self) -> Vec<TopicIndex> {
+        let untold =
+            |(index, topic): (usize, &Topic)| (topic.heads.untold != 0).then_some(TopicIndex(index as u32));
+        self.topics.iter().enumerate().filter_map(untold).collect()
+    }
+
+    /// What the closed subscribers were told.
+    pub fn heads_mut(&mut self, topic: TopicIndex) -> &mut Heads {
+        &mut self.topics[topic.0 as usize].heads
     }
 
     /// How many topics have subscribers.
@@ -163,8 +238,16 @@ mod tests {
                     .position(|subscription| subscribers.conversation(subscription.topic) == conversation);
                 match held {
                     None => {
-                        subscribers.add(conversation, slot, &mut connections[slot as usize]);
+                        let open = next(&mut state) % 2 == 0;
+                        subscribers.add(conversation, slot, open, &mut connections[slot as usize]);
                         model.entry(conversation).or_default().insert(slot);
+                    }
+                    Some(nth) if next(&mut state) % 2 == 0 => {
+                        let open = !connections[slot as usize][nth].open;
+                        let moved = subscribers.set_open(&mut connections[slot as usize], nth, slot, open);
+                        if let Some(moved) = moved {
+                            moved.apply(&mut connections[moved.slot as usize]);
+                        }
                     }
                     Some(nth) => {
                         let moved = subscribers.remove(&mut connections[slot as usize], nth);
@@ -183,6 +266,11 @@ mod tests {
                     let topic = subscribers.find(*conversation).expect("somebody receives it");
                     let actual: BTreeSet<u32> = subscribers.slots(topic).collect();
                     assert_eq!(&actual, expected, "seed {seed}");
+                    let open: BTreeSet<u32> = subscribers.open(topic).collect();
+                    let flagged = expected.iter().copied().filter(|slot| {
+                        connections[*slot as usize].iter().any(|held| held.topic == topic && held.open)
+                    });
+                    assert_eq!(open, flagged.collect(), "seed {seed}");
                 }
             }
         }

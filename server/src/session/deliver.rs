@@ -2,18 +2,30 @@
 
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::Head;
 
 use super::Sessions;
+use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Delivery, Request, SessionRef, owner_of};
+use crate::fanout::letter::{Delivery, Reach, Request, SessionRef, owner_of};
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
+use crate::fanout::subscribers::{Heads, TopicIndex};
+use crate::limits::HEAD_INTERVAL_MS;
 
 impl Sessions {
     /// Takes one delivery.
-    pub fn on_delivery(&mut self, delivery: Delivery, mesh: &mut Mesh) {
+    pub fn on_delivery(&mut self, now: Now, delivery: Delivery, mesh: &mut Mesh) {
         match delivery {
-            Delivery::Message { conversation, frame } => self.on_conversation_message(conversation, &frame),
+            Delivery::Message { conversation, sequence, reach, frame } => {
+                if let Some(topic) = self.subscribers.find(conversation) {
+                    self.feed(topic, conversation, sequence, reach, &frame);
+                    if reach == Reach::Open {
+                        self.subscribers.heads_mut(topic).untold = sequence;
+                        self.tell_head(now, topic);
+                    }
+                }
+            }
             Delivery::Reply { session, frame, fetched } => {
                 if self.of_session(session).is_some() {
                     if fetched {
@@ -22,8 +34,8 @@ impl Sessions {
                     self.pass_on(session.connection, &frame);
                 }
             }
-            Delivery::Attached { session, conversation, frame } => {
-                self.on_attached(session, conversation, &frame, mesh);
+            Delivery::Attached { session, conversation, open, frame } => {
+                self.on_attached(session, conversation, open, &frame, mesh);
             }
             Delivery::Expelled { user, conversation } => self.on_expelled(user, conversation, mesh),
         }
@@ -35,16 +47,64 @@ impl Sessions {
     }
 
     /// The hot path: one integer per connection that receives the conversation.
-    fn on_conversation_message(&mut self, conversation: ConversationId, frame: &Encoded) {
-        let Some(topic) = self.subscribers.find(conversation) else { return };
+    fn feed(
+        &mut self,
+        topic: TopicIndex,
+        conversation: ConversationId,
+        sequence: u64,
+        reach: Reach,
+        frame: &Encoded,
+    ) {
         let frame = self.queues.shared(frame.websocket().clone());
-        for slot in self.subscribers.slots(topic) {
-            let Some(connection) = self.connections[slot as usize].as_deref_mut() else { continue };
+        let demote_at = self.terms.limits.outbox_bytes_max / 2;
+        let mut feed = |slot: u32| {
+            let Some(connection) = self.connections[slot as usize].as_deref_mut() else { return };
+            if let Some(stalled) = &mut connection.stalled
+                && stalled.bytes() >= demote_at
+            {
+                // It does not keep up: from here on it is told heads, and fetches when it reads again.
+                stalled.fall_behind(conversation, sequence);
+                self.counters.demoted += 1;
+                return;
+            }
             if connection.queue == Queue::EMPTY {
                 self.due.push(connection.id);
             }
             connection.queue = self.queues.push(connection.queue, frame);
             self.counters.delivered += 1;
+        };
+        self.subscribers.open(topic).for_each(&mut feed);
+        if reach == Reach::Everybody {
+            self.subscribers.closed(topic).for_each(&mut feed);
+        }
+    }
+
+    /// Tells the closed subscribers of a large conversation its head, if it is time.
+    pub(super) fn tell_head(&mut self, now: Now, topic: TopicIndex) {
+        let heads = self.subscribers.heads_mut(topic);
+        let head = heads.untold;
+        if head == 0 || now.monotonic_ms() < heads.told_ms + HEAD_INTERVAL_MS {
+            return;
+        }
+        *heads = Heads { untold: 0, told_ms: now.monotonic_ms() };
+        if self.subscribers.closed(topic).next().is_none() {
+            return;
+        }
+        let head = Head { conversation: self.subscribers.conversation(topic), head };
+        let mut bytes = Vec::new();
+        head.encode(&mut self.encoder, &mut bytes);
+        let frame = self.queues.shared(Encoded::new(&bytes).websocket().clone());
+        for slot in self.subscribers.closed(topic) {
+            let Some(connection) = self.connections[slot as usize].as_deref_mut() else { continue };
+            if let Some(stalled) = &mut connection.stalled {
+                stalled.fall_behind(head.conversation, head.head);
+                continue;
+            }
+            if connection.queue == Queue::EMPTY {
+                self.due.push(connection.id);
+            }
+            connection.queue = self.queues.push(connection.queue, frame);
+            self.counters.heads += 1;
         }
     }
 
@@ -52,6 +112,7 @@ impl Sessions {
         &mut self,
         session: SessionRef,
         conversation: ConversationId,
+        open: bool,
         frame: &Encoded,
         mesh: &mut Mesh,
     ) {
@@ -65,10 +126,13 @@ impl Sessions {
             let refused = mesh.request(owner_of(conversation, mesh.shards()), request);
             assert!(refused.is_ok(), "a detach is never refused");
         }
+        if attached == Some(true) && open {
+            self.set_open(session.connection, conversation, true);
+        }
         if attached == Some(false) {
             let slot = session.connection.slot;
             if let Some(connection) = self.connections[slot as usize].as_deref_mut() {
-                self.subscribers.add(conversation, slot, &mut connection.subscriptions);
+                self.subscribers.add(conversation, slot, open, &mut connection.subscriptions);
             }
         }
         if attached.is_some() {

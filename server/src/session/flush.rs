@@ -2,7 +2,10 @@
 
 use ringwire_driver::{ConnectionId, Operation, Operations};
 
+use ringwire_protocol::message::Head;
+
 use super::Sessions;
+use crate::fanout::encoded::Encoded;
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
 use crate::transport::connection::Stage;
@@ -14,15 +17,7 @@ impl Sessions {
         let mut slow = Vec::new();
         self.send_due(&due, operations, &mut slow);
         for id in slow {
-            self.counters.slow += 1;
-            if let Some(connection) = self.get_mut(id) {
-                tracing::info!(
-                    peer = %connection.peer,
-                    user = connection.session().map(|session| &*session.identity.name),
-                    "cut a connection that does not keep up; it resumes when it comes back"
-                );
-            }
-            self.end(id, mesh);
+            self.cut_slow(id, mesh);
         }
         for connection in self.to_close.drain(..) {
             operations.push(Operation::Close { connection });
@@ -57,8 +52,13 @@ impl Sessions {
         let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
         for id in due {
             let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { continue };
-            let Some(stalled) = connection.stalled.take() else { continue };
+            let Some(mut stalled) = connection.stalled.take() else { continue };
             if stalled.writable {
+                for (conversation, head) in stalled.behind().collect::<Vec<_>>() {
+                    let mut bytes = Vec::new();
+                    Head { conversation, head }.encode(&mut self.encoder, &mut bytes);
+                    stalled.push(Encoded::new(&bytes).websocket().clone());
+                }
                 let payload = operations.payload(stalled.join());
                 operations.send(*id, payload);
             } else {

@@ -34,7 +34,7 @@ impl Sessions {
                 self.ask(id, conversation, request, Request::Leave { author, request, conversation }, mesh);
             }
             ClientFrame::Open(open) => self.on_open(id, open.request, open.conversation, mesh),
-            ClientFrame::Close(close) => self.on_close(id, close.request, close.conversation, mesh),
+            ClientFrame::Close(close) => self.on_close(id, close.request, close.conversation),
             ClientFrame::Fetch(fetch) => self.on_fetch(id, &fetch, mesh),
             ClientFrame::Members(members) => {
                 let Some(author) = self.author_of(id) else { return };
@@ -97,7 +97,8 @@ impl Sessions {
         }
         for cursor in hello.cursors.iter() {
             let conversation = cursor.conversation;
-            self.ask(id, conversation, 0, Request::Attach { author, request: 0, conversation }, mesh);
+            let letter = Request::Attach { author, request: 0, conversation, open: false };
+            self.ask(id, conversation, 0, letter, mesh);
         }
     }
 
@@ -136,6 +137,7 @@ impl Sessions {
             client_sequence: publish.client_sequence,
             reference: publish.reference,
             kind: publish.kind,
+            durability: publish.durability,
             body: Bytes::copy_from_slice(publish.body),
         };
         if mesh.request(owner_of(publish.conversation, mesh.shards()), letter).is_err() {
@@ -162,7 +164,13 @@ impl Sessions {
 
     fn on_open(&mut self, id: ConnectionId, request: u32, conversation: ConversationId, mesh: &mut Mesh) {
         let Some(author) = self.author_of(id) else { return };
-        self.attach(id, request, conversation, Request::Attach { author, request, conversation }, mesh);
+        self.attach(
+            id,
+            request,
+            conversation,
+            Request::Attach { author, request, conversation, open: true },
+            mesh,
+        );
     }
 
     fn attach(
@@ -182,14 +190,9 @@ impl Sessions {
         self.ask(id, conversation, request, letter, mesh);
     }
 
-    fn on_close(&mut self, id: ConnectionId, request: u32, conversation: ConversationId, mesh: &mut Mesh) {
-        let topic = self.subscribers.find(conversation);
-        let held = self.get_mut(id).and_then(|connection| {
-            connection.subscriptions.iter().position(|subscription| Some(subscription.topic) == topic)
-        });
-        if let Some(nth) = held {
-            self.detach(id, nth, mesh);
-        }
+    /// No longer on screen: still attached, but a large conversation is only announced from now on.
+    fn on_close(&mut self, id: ConnectionId, request: u32, conversation: ConversationId) {
+        self.set_open(id, conversation, false);
         let done = Done { request, conversation, sequence: 0 };
         self.say(id, |encoder, out| done.encode(encoder, out));
     }

@@ -19,6 +19,8 @@ enum Overdue {
     TokenExpired,
     /// It was told to close and does not.
     Lingers,
+    /// It has not taken a byte of what waits for it.
+    Stuck,
 }
 
 impl Sessions {
@@ -37,12 +39,20 @@ impl Sessions {
             return;
         }
         self.swept_s = now.seconds();
+        for topic in self.subscribers.untold() {
+            self.tell_head(now, topic);
+        }
         let overdue: Vec<(ConnectionId, Overdue)> = self
             .connections
             .iter()
             .flatten()
             .filter_map(|connection| {
                 let silent_s = now.seconds().saturating_sub(connection.heard_s);
+                let stuck_s =
+                    connection.stalled.as_ref().map_or(0, |stalled| now.seconds() - stalled.since_s);
+                if stuck_s > self.terms.limits.stall_timeout_s {
+                    return Some((connection.id, Overdue::Stuck));
+                }
                 let overdue = match &connection.stage {
                     Stage::Handshake(_) | Stage::Greeting => {
                         (silent_s > self.terms.handshake_timeout_s).then_some(Overdue::Handshake)
@@ -73,8 +83,23 @@ impl Sessions {
                     self.close(now, id, Code::TOKEN_EXPIRED, reason, mesh);
                 }
                 Overdue::Lingers => self.end(id, mesh),
+                Overdue::Stuck => self.cut_slow(id, mesh),
             }
         }
+    }
+
+    /// Cuts a connection that does not keep up. It cannot be told: it does not read.
+    pub(super) fn cut_slow(&mut self, id: ConnectionId, mesh: &mut Mesh) {
+        self.counters.slow += 1;
+        if let Some(connection) = self.get_mut(id) {
+            tracing::info!(
+                peer = %connection.peer,
+                user = connection.session().map(|session| &*session.identity.name),
+                waiting_bytes = connection.stalled.as_ref().map_or(0, |stalled| stalled.bytes()),
+                "cut a connection that does not keep up; it resumes when it comes back"
+            );
+        }
+        self.end(id, mesh);
     }
 
     fn expire_handshake(&mut self, now: Now, id: ConnectionId, mesh: &mut Mesh) {

@@ -83,6 +83,10 @@ pub struct Counters {
     pub frames_in: u64,
     /// Messages queued to connections.
     pub delivered: u64,
+    /// Heads told to those who have a large conversation, but not open.
+    pub heads: u64,
+    /// Messages that a stalled connection was told of by their head instead.
+    pub demoted: u64,
     /// Connections cut because they did not keep up.
     pub slow: u64,
     /// Connections closed for a fault of the peer.
@@ -287,6 +291,18 @@ impl Sessions {
         true
     }
 
+    /// Notes whether a connection has a conversation on screen.
+    fn set_open(&mut self, id: ConnectionId, conversation: ConversationId, open: bool) {
+        let Some(topic) = self.subscribers.find(conversation) else { return };
+        let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { return };
+        let held = connection.subscriptions.iter().position(|held| held.topic == topic);
+        let Some(nth) = held else { return };
+        let moved = self.subscribers.set_open(&mut connection.subscriptions, nth, id.slot, open);
+        if let Some(moved) = moved {
+            moved.apply(&mut self.by_slot(moved.slot).subscriptions);
+        }
+    }
+
     /// Gives up one subscription and tells its owner.
     fn detach(&mut self, id: ConnectionId, nth: usize, mesh: &mut Mesh) {
         let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { return };
@@ -335,16 +351,12 @@ impl Sessions {
 const SHORT_HEADER: usize = 2;
 
 impl Sessions {
-    fn stall(&mut self, id: ConnectionId, rest: bytes::Bytes) {
+    /// The kernel took only `sent` bytes of the last payload.
+    pub fn on_stalled(&mut self, now: Now, id: ConnectionId, payload: &bytes::Bytes, sent: usize) {
         if let Some(connection) = self.get_mut(id) {
             assert!(connection.stalled.is_none(), "one send per connection at a time");
-            connection.stalled = Some(Box::new(Stalled::new(rest)));
+            connection.stalled = Some(Box::new(Stalled::new(payload.slice(sent..), now.seconds())));
         }
-    }
-
-    /// The kernel took only `sent` bytes of the last payload.
-    pub fn on_stalled(&mut self, id: ConnectionId, payload: &bytes::Bytes, sent: usize) {
-        self.stall(id, payload.slice(sent..));
     }
 
     /// A stalled connection takes bytes again.

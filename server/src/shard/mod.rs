@@ -66,7 +66,7 @@ impl Shard {
                 self.sessions.on_received(now, connection, data, &mut self.mesh);
             }
             Completion::Stalled { connection, payload, sent } => {
-                self.sessions.on_stalled(connection, &payload, sent);
+                self.sessions.on_stalled(now, connection, &payload, sent);
             }
             Completion::Writable { connection } => self.sessions.on_writable(connection),
             Completion::Disconnected { connection, cause } => {
@@ -115,7 +115,7 @@ impl Shard {
         self.on_step(step);
         self.mesh.take_deliveries(LETTERS_PER_TURN, &mut self.deliveries);
         for delivery in self.deliveries.drain(..) {
-            self.sessions.on_delivery(delivery, &mut self.mesh);
+            self.sessions.on_delivery(now, delivery, &mut self.mesh);
         }
         self.sessions.flush(&mut self.operations, &mut self.mesh);
         self.mesh.flush(&mut self.operations);
@@ -153,7 +153,8 @@ impl Shard {
     }
 
     /// Writes what was accepted and takes nothing more.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Now) {
+        self.conversations.release_reserved(now);
         self.conversations.log_mut().stop();
     }
 

@@ -9,7 +9,7 @@ use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Message, ServerFrame};
 use ringwire_store::{Fold, FoldError, Record, StateFold};
 
-use super::ENTRY;
+use super::{ENTRY, RESERVED};
 use crate::conversation::State;
 
 /// All states, as recovery rebuilds them.
@@ -38,8 +38,13 @@ fn message<'a>(record: &Record<'a>) -> Result<Message<'a>, FoldError> {
 }
 
 fn apply(state: &mut State, record: &Record<'_>) -> Result<(), FoldError> {
+    if record.kind == RESERVED {
+        state.reserved = record.sequence;
+        return Ok(());
+    }
     let message = message(record)?;
-    // Holes exist only where an operator has accepted corruption; the order goes on behind them.
+    // Holes exist where sequences were reserved and not used before a crash, or where an operator has
+    // accepted corruption; the order goes on behind them.
     if message.sequence != state.head + 1 {
         state.head = message.sequence.saturating_sub(1);
     }

@@ -26,6 +26,9 @@ pub use ringwire_store::{AppendError, Direction, EntryNumber, FetchError, Query}
 /// A message of a conversation, as the whole `Message` frame.
 pub const ENTRY: RecordKind = RecordKind(1);
 
+/// A note: sequences up to the record's own may have been shown before they were synced. No payload.
+pub const RESERVED: RecordKind = RecordKind(0x81);
+
 /// What a completion brought about.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -112,6 +115,25 @@ impl Log {
             sequence,
             time_ms,
             payload: frame,
+        })
+    }
+
+    /// Appends a note that the sequences of a conversation up to `up_to` are reserved.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn reserve(
+        &mut self,
+        conversation: ConversationId,
+        up_to: u64,
+        time_ms: u64,
+    ) -> Result<EntryNumber, AppendError> {
+        self.journal.append(&Record {
+            kind: RESERVED,
+            conversation: *conversation.as_bytes(),
+            sequence: up_to,
+            time_ms,
+            payload: &[],
         })
     }
 

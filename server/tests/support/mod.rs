@@ -256,14 +256,15 @@ impl Raw {
     pub fn history(&mut self, room: &str) -> Vec<(u64, Vec<u8>, Kind)> {
         let conversation = ConversationId::from_name(room);
         let mut messages: Vec<(u64, Vec<u8>, Kind)> = Vec::new();
+        let mut from = 1;
         loop {
-            let from = messages.last().map_or(1, |(sequence, ..)| sequence + 1);
             let fetch = Fetch { request: 9, conversation, from, limit: 256, direction: Direction::Forward };
             self.frame(|encoder, out| fetch.encode(encoder, out));
             let page =
                 self.next_where(|frame| matches!(frame, ServerFrame::Page(_) | ServerFrame::Reject(_)));
             match page.get() {
                 ServerFrame::Page(page) => {
+                    from = page.to + 1;
                     let mut frames = page.frames;
                     while let Some(frame) = frame::split(&mut frames, 1 << 24).expect("whole") {
                         let Ok(ServerFrame::Message(message)) = ServerFrame::decode(frame) else {
