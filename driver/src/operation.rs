@@ -48,7 +48,7 @@ pub struct Send {
     pub payload: PayloadIndex,
 }
 
-/// Work for the driver's file thread: blocking, off the shard thread.
+/// Work for the driver's job thread: blocking, off the shard thread.
 pub struct Job {
     /// Returned in [`Completion::JobDone`](crate::Completion::JobDone).
     pub tag: u64,
@@ -120,7 +120,8 @@ pub enum Operation {
         /// Index of the shard, as in the list given to `connect`.
         shard: usize,
     },
-    /// Run a blocking job on the file thread. Completes with `JobDone`. Jobs of one driver run in order.
+    /// Run a blocking job on the job thread. Completes with `JobDone`. Jobs of one driver run in order;
+    /// files are created and opened beside them, so order between the two is the shard's business.
     Job(Job),
 }
 

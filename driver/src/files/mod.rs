@@ -1,8 +1,9 @@
 //! A driver's files: which are open, and the threads for what would block the shard.
 //!
-//! Opening, creating and jobs go to the *file thread* in both drivers; writes, syncs and reads go to the
-//! ring in the io_uring driver and to a second thread, the *sync thread*, in the epoll driver, so that a
-//! long job does not hold up a sync. Either thread starts when it first has something to do.
+//! Jobs go to the *job thread*; opening, creating and closing to the *file thread*, because a journal that
+//! waits for its next segment must not wait for a job as well; writes, syncs and reads to the ring in the
+//! io_uring driver, and in the epoll driver to the *sync thread*, because creating a file takes longer than
+//! a sync may. Each thread starts when it first has something to do.
 //!
 //! Owned by one driver. An operation in flight holds its file by itself, so a file number may be closed
 //! and given out again at any time.
@@ -29,6 +30,7 @@ pub(crate) struct Files {
     outcomes: Arc<Outcomes>,
     /// Emptied outcomes' memory, for the next time.
     taken: Vec<Outcome>,
+    job_thread: Worker,
     file_thread: Worker,
     sync_thread: Worker,
 }
@@ -83,6 +85,7 @@ impl Files {
         Self {
             table: HashMap::new(),
             tickets: 0,
+            job_thread: Worker::new(format!("job-{shard}"), Arc::clone(&outcomes)),
             file_thread: Worker::new(format!("file-{shard}"), Arc::clone(&outcomes)),
             sync_thread: Worker::new(format!("sync-{shard}"), Arc::clone(&outcomes)),
             outcomes,
@@ -129,7 +132,7 @@ impl Files {
     }
 
     pub(crate) fn job(&mut self, job: Job) {
-        self.file_thread.give(Task::Job(job));
+        self.job_thread.give(Task::Job(job));
     }
 
     /// Write and fdatasync, on the sync thread.

@@ -103,10 +103,17 @@ impl UringDriver {
             return;
         }
         for index in 0..PLACES {
-            if self.acceptor.places[index as usize].is_armed {
-                self.make_room(1);
-                self.ring.cancel(Token::new(Opcode::Accept, index, 0));
-            }
+            self.cancel_accept(index);
+        }
+    }
+
+    /// Ends an accept, once there is no listener any more; also when that failed before (see
+    /// `cancel_receive`).
+    pub(super) fn cancel_accept(&mut self, index: u32) {
+        self.make_room(1);
+        if self.acceptor.listener.is_none() && self.acceptor.places[index as usize].is_armed {
+            let (target, token) = (Opcode::Accept, Opcode::CancelAccept);
+            self.ring.cancel(Token::new(target, index, 0), Token::new(token, index, 0));
         }
     }
 

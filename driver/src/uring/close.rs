@@ -17,15 +17,26 @@ impl UringDriver {
             return;
         };
         connection.is_closing = true;
-        let (is_receiving, is_stalled) = (connection.is_receiving, connection.is_stalled);
-        self.make_room(2);
-        if is_receiving {
-            self.ring.cancel(Token::of(Opcode::Receive, id));
-        }
-        if is_stalled {
-            self.ring.cancel(Token::of(Opcode::Writable, id));
-        }
+        self.cancel_receive(id);
+        self.cancel_writable(id);
         self.close_if_unused(id);
+    }
+
+    /// Ends the receive of a closing connection. Also when it could not be cancelled before: had its last
+    /// completion been on its way then, that would have come first.
+    pub(super) fn cancel_receive(&mut self, id: ConnectionId) {
+        self.make_room(1);
+        if self.slots.get_mut(id).is_some_and(|connection| connection.is_closing && connection.is_receiving) {
+            self.ring.cancel(Token::of(Opcode::Receive, id), Token::of(Opcode::CancelReceive, id));
+        }
+    }
+
+    /// The same for its poll.
+    pub(super) fn cancel_writable(&mut self, id: ConnectionId) {
+        self.make_room(1);
+        if self.slots.get_mut(id).is_some_and(|connection| connection.is_closing && connection.is_stalled) {
+            self.ring.cancel(Token::of(Opcode::Writable, id), Token::of(Opcode::CancelWritable, id));
+        }
     }
 
     /// Closes the descriptor of a closing connection, if nothing armed names it.

@@ -176,12 +176,14 @@ impl UringDriver {
                 Ok(()) => return,
                 // Older kernels take nothing more while completions wait for room.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => self.stash_completions(),
-                Err(error) => {
-                    self.ring.give_up();
-                    self.failed = Some(error);
-                }
+                Err(error) => self.fail(error),
             }
         }
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.ring.give_up();
+        self.failed = Some(error);
     }
 
     /// Takes completions off the queue, for the next wait.
@@ -251,6 +253,10 @@ impl UringDriver {
             }
             self.counters.overflows += 1;
             self.enter(Purpose::Collect);
+            if self.ring.lost() > 0 {
+                // A short send or an end may be among them: nothing can be relied on any more.
+                self.fail(io::Error::other("the kernel had no memory for completions and dropped some"));
+            }
         }
         self.feed_the_starved();
         if self.failed.is_none() {
@@ -297,8 +303,9 @@ impl UringDriver {
                     bell.ring_always();
                 }
             }
-            // Nothing was there to cancel: its completion is on its way.
-            Opcode::Cancel => {}
+            Opcode::CancelReceive => self.cancel_receive(token.connection()),
+            Opcode::CancelWritable => self.cancel_writable(token.connection()),
+            Opcode::CancelAccept => self.cancel_accept(token.slot),
             Opcode::Refuse => {
                 tracing::error!(result = entered.result, "a refused connection could not be closed");
             }

@@ -146,10 +146,11 @@ impl Ring {
         unsafe { self.push(&entry.user_data(token.pack())) };
     }
 
-    /// Ends the request with `token`, which completes as cancelled (or as it would have).
-    pub(super) fn cancel(&mut self, token: Token) {
-        let quiet = Token::new(Opcode::Cancel, token.slot, token.detail);
-        let entry = opcode::AsyncCancel::new(token.pack()).build().user_data(quiet.pack());
+    /// Ends the request `target`, which completes as cancelled, or as it would have. `token` is heard of
+    /// where there is none: its last completion came already, or the kernel has it between two states and
+    /// must be asked again.
+    pub(super) fn cancel(&mut self, target: Token, token: Token) {
+        let entry = opcode::AsyncCancel::new(target.pack()).build().user_data(token.pack());
         // SAFETY: names no memory.
         unsafe { self.push_quiet(entry) };
     }
@@ -230,12 +231,25 @@ impl Ring {
         let is_last = !entered.has_more();
         let is_counted = !matches!(
             Token::unpack(entered.user_data).map(|token| token.opcode),
-            None | Some(Opcode::Send | Opcode::Refuse | Opcode::Cancel | Opcode::Rung | Opcode::RingOther)
+            None | Some(
+                Opcode::Send
+                    | Opcode::Refuse
+                    | Opcode::CancelReceive
+                    | Opcode::CancelWritable
+                    | Opcode::CancelAccept
+                    | Opcode::Rung
+                    | Opcode::RingOther
+            )
         );
         if is_last && is_counted {
             self.armed -= 1;
         }
         Some(entered)
+    }
+
+    /// How many completions the kernel dropped because it had no memory to keep them aside.
+    pub(super) fn lost(&mut self) -> u32 {
+        self.io.completion().overflow()
     }
 
     /// The kernel keeps completions that found no room in the queue; entering to collect brings them.

@@ -26,8 +26,12 @@ pub(super) enum Opcode {
     Close,
     /// A refused connection's descriptor is closed; only failures are heard of.
     Refuse,
-    /// A cancellation was tried; only failures are heard of.
-    Cancel,
+    /// A receive could not be cancelled; success is not heard of.
+    CancelReceive,
+    /// A poll for writability could not be cancelled.
+    CancelWritable,
+    /// An accept could not be cancelled.
+    CancelAccept,
     /// Our eventfd was written to.
     Doorbell,
     /// Another ring sent us a message.
@@ -73,14 +77,16 @@ impl Token {
 
     /// `None` for what we never ask for.
     pub(super) fn unpack(user_data: u64) -> Option<Self> {
-        const ALL: [Opcode; 13] = [
+        const ALL: [Opcode; 15] = [
             Opcode::Accept,
             Opcode::Receive,
             Opcode::Send,
             Opcode::Writable,
             Opcode::Close,
             Opcode::Refuse,
-            Opcode::Cancel,
+            Opcode::CancelReceive,
+            Opcode::CancelWritable,
+            Opcode::CancelAccept,
             Opcode::Doorbell,
             Opcode::Rung,
             Opcode::RingOther,

@@ -21,7 +21,7 @@ claims! {
     many_reads_each_bring_their_own,
     a_file_may_be_closed_while_it_is_written_and_its_number_used_again,
     jobs_run_in_order_and_a_panic_is_a_failure,
-    a_long_job_holds_up_no_sync,
+    a_long_job_holds_up_no_file,
     dropping_the_driver_waits_for_a_write_in_flight,
 }
 
@@ -262,12 +262,12 @@ fn jobs_run_in_order_and_a_panic_is_a_failure(kind: Kind) {
     assert_eq!(*order.lock().unwrap(), told);
 }
 
-fn a_long_job_holds_up_no_sync(kind: Kind) {
+fn a_long_job_holds_up_no_file(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(kind, |_| ());
-    create(&mut world, FILE, &folder.path().join("segment"), 0).unwrap();
     let (release, released) = mpsc::channel();
     world.ask(job(1, move || released.recv().map_err(std::io::Error::other)));
+    create(&mut world, FILE, &folder.path().join("segment"), 0).unwrap();
     for round in 0..10 {
         write(&mut world, round, &b"x"[..]).unwrap();
     }

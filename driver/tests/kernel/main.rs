@@ -6,6 +6,7 @@
 mod harness;
 
 mod accepting;
+mod chaos;
 mod closing;
 mod files;
 mod refused;

@@ -235,12 +235,13 @@ fn a_stalled_reader_gets_the_rest_without_interleaving(kind: Kind) {
 }
 
 fn a_reader_stalls_again_and_again_and_misses_nothing(kind: Kind) {
+    const SOME: usize = 512 << 10;
     let mut world = World::new(kind, |config| config.send_buffer_bytes = 16_384);
     let (peer, connection) = world.connect();
-    let reader = read_on_a_thread(peer, MUCH);
-    let stalls = send_whole(&mut world, connection, patterned(3, MUCH).into());
-    assert!(stalls > 1, "a small socket buffer takes {MUCH} bytes in many parts");
-    assert!(reader.join().unwrap() == patterned(3, MUCH));
+    let reader = read_on_a_thread(peer, SOME);
+    let stalls = send_whole(&mut world, connection, patterned(3, SOME).into());
+    assert!(stalls > 1, "a small socket buffer takes {SOME} bytes in many parts");
+    assert!(reader.join().unwrap() == patterned(3, SOME));
     assert_eq!(world.driver.counters().stalls, stalls as u64);
 }
 
