@@ -305,3 +305,32 @@ fn http_that_is_no_upgrade_gets_a_helpful_answer() {
     raw.stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 101");
 }
+
+#[test]
+fn a_publish_beyond_the_window_is_refused_and_the_ones_inside_are_not() {
+    beside_a_bystander(|server| {
+        let mut raw = Raw::sign_in(server.address, "hasty");
+        raw.join("lobby");
+        // All in one write, so that none is answered before the last is read.
+        let mut bytes = Vec::new();
+        let mut encoder = ringwire_protocol::message::Encoder::new();
+        for client_sequence in 1..=65 {
+            let publish = ringwire_protocol::message::Publish {
+                conversation: ConversationId::from_name("lobby"),
+                client_sequence,
+                reference: 0,
+                kind: ringwire_protocol::message::Kind::Text,
+                durability: ringwire_protocol::message::Durability::Synced,
+                body: b"x",
+            };
+            publish.encode(&mut encoder, &mut bytes);
+        }
+        raw.binary(&bytes);
+        let reject = raw.next_where(|frame| matches!(frame, ServerFrame::Reject(_)));
+        assert!(matches!(reject.get(), ServerFrame::Reject(r)
+            if r.code == Code::WINDOW_EXCEEDED && r.client_sequence == 65));
+        raw.next_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == 64));
+        raw.publish("lobby", 65, b"now");
+        raw.next_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == 65));
+    });
+}

@@ -9,7 +9,7 @@ use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{Direction, Gap, GapCause, Page};
 
 use super::{Conversations, Refusal, Which};
-use crate::fanout::letter::{Author, SessionRef};
+use crate::fanout::letter::{Answers, Author, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::store::{self, Query};
 
@@ -182,7 +182,7 @@ impl Conversations {
                 cause: GapCause::Lost,
             };
             gap.encode(&mut self.encoder, &mut self.scratch);
-            self.reply(session, false, mesh);
+            self.reply(session, Answers::Other, mesh);
         }
         let kept = fit(found, self.limits.page_bytes_max, wanted.direction);
         let range = match (kept.first(), kept.last()) {
@@ -218,7 +218,7 @@ impl Conversations {
             frames: &frames,
         };
         page.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, true, mesh);
+        self.reply(session, Answers::Fetch, mesh);
     }
 }
 

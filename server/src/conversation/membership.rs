@@ -12,7 +12,7 @@ use super::publish::Draft;
 use super::{Conversation, Conversations, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Author, Delivery, JoinNames, ShardIndex};
+use crate::fanout::letter::{Answers, Author, Delivery, JoinNames, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{JOINED_MEMBERS_MAX, MEMBERS_PAGE_MAX};
 
@@ -187,7 +187,7 @@ impl Conversations {
         }
         let done = Done { request, conversation, sequence: state.visible };
         done.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(author.session, false, mesh);
+        self.reply(author.session, Answers::Other, mesh);
     }
 
     fn append_membership(
@@ -243,7 +243,7 @@ impl Conversations {
             complete: rest.next().is_none(),
         };
         page.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(author.session, false, mesh);
+        self.reply(author.session, Answers::Other, mesh);
     }
 }
 

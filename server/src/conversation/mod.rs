@@ -37,7 +37,7 @@ pub use state::{MemberState, State, StateFault};
 
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Delivery, Request, SessionRef, ShardIndex};
+use crate::fanout::letter::{Answers, Delivery, Request, SessionRef, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::Limits;
 use crate::store::{AppendError, EntryNumber, Log, Step};
@@ -243,10 +243,10 @@ impl Conversations {
     }
 
     /// Sends an encoded answer to a session.
-    fn reply(&mut self, session: SessionRef, fetched: bool, mesh: &mut Mesh) {
+    fn reply(&mut self, session: SessionRef, answers: Answers, mesh: &mut Mesh) {
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
-        mesh.deliver(session.shard, Delivery::Reply { session, frame, fetched });
+        mesh.deliver(session.shard, Delivery::Reply { session, frame, answers });
     }
 
     fn reject(
@@ -273,7 +273,12 @@ impl Conversations {
             reason: &refusal.reason,
         };
         reject.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, matches!(which, Which::Fetch(_)), mesh);
+        let answers = match which {
+            Which::Request(_) => Answers::Other,
+            Which::Fetch(_) => Answers::Fetch,
+            Which::Publish(_) => Answers::Publish,
+        };
+        self.reply(session, answers, mesh);
     }
 
     /// Refuses what would be written while it cannot be.

@@ -10,7 +10,7 @@ use super::devices::{Device, Verdict};
 use super::{Conversation, Conversations, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Author, SessionRef};
+use crate::fanout::letter::{Answers, Author, SessionRef};
 use crate::fanout::mesh::Mesh;
 
 /// What is to be published.
@@ -224,6 +224,6 @@ impl Conversations {
             duplicate: what.duplicate,
         };
         ack.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, false, mesh);
+        self.reply(session, Answers::Publish, mesh);
     }
 }

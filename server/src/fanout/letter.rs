@@ -135,6 +135,17 @@ pub struct JoinNames {
     pub user: Box<str>,
 }
 
+/// What a reply answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// A `Publish`; a session has a window of them.
+    Publish,
+    /// A `Fetch`; a session has few at a time.
+    Fetch,
+    /// Anything else, or nothing.
+    Other,
+}
+
 /// Who gets a message at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -153,8 +164,8 @@ pub enum Delivery {
         session: SessionRef,
         /// What.
         frame: Encoded,
-        /// Whether it answers a `Fetch`, which are counted per session.
-        fetched: bool,
+        /// What it answers: some requests are counted per session.
+        answers: Answers,
     },
     /// The session is attached: every `Message` of the conversation after this letter is for it too.
     Attached {

@@ -26,11 +26,9 @@ impl Sessions {
                     }
                 }
             }
-            Delivery::Reply { session, frame, fetched } => {
-                if self.of_session(session).is_some() {
-                    if fetched {
-                        self.fetched(session.connection);
-                    }
+            Delivery::Reply { session, frame, answers } => {
+                if let Some(live) = self.of_session(session).and_then(|connection| connection.session_mut()) {
+                    live.answered(answers);
                     self.pass_on(session.connection, &frame);
                 }
             }

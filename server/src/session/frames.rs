@@ -11,7 +11,7 @@ use ringwire_protocol::message::{
 use super::{Session, Sessions};
 use crate::clock::Now;
 use crate::conversation::BUSY_RETRY_MS;
-use crate::fanout::letter::{Author, JoinNames, Request, owner_of};
+use crate::fanout::letter::{Answers, Author, JoinNames, Request, owner_of};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{FETCHES_PER_SESSION, PUBLISH_WINDOW};
 use crate::transport::connection::Stage;
@@ -74,8 +74,14 @@ impl Sessions {
             }
         };
         let number = self.next_number(now);
-        let session =
-            Session { number, identity, origin: hello.device.origin(), device: hello.device, fetches: 0 };
+        let session = Session {
+            number,
+            identity,
+            origin: hello.device.origin(),
+            device: hello.device,
+            fetches: 0,
+            publishes: 0,
+        };
         let author = self.author(id, &session);
         let terms = std::sync::Arc::clone(&self.terms);
         let welcome = Welcome {
@@ -131,6 +137,13 @@ impl Sessions {
             let reason = format!("a body of {} bytes exceeds {body_bytes_max}", publish.body.len());
             return self.reject(id, &Reject { reason: &reason, ..reject });
         }
+        let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
+        if session.publishes >= PUBLISH_WINDOW {
+            reject.code = Code::WINDOW_EXCEEDED;
+            let reason = format!("{PUBLISH_WINDOW} publishes are unanswered, as many as Welcome allows");
+            return self.reject(id, &Reject { reason: &reason, ..reject });
+        }
+        session.publishes += 1;
         let letter = Request::Publish {
             author,
             conversation: publish.conversation,
@@ -145,6 +158,9 @@ impl Sessions {
             reject.retry_after_ms = BUSY_RETRY_MS;
             reject.reason = "the conversation's shard is behind; send again";
             self.reject(id, &reject);
+            if let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) {
+                session.answered(Answers::Publish);
+            }
         }
     }
 
@@ -214,15 +230,10 @@ impl Sessions {
             limit: fetch.limit,
             direction: fetch.direction,
         };
-        if !self.ask(id, conversation, request, letter, mesh) {
-            self.fetched(id);
-        }
-    }
-
-    /// A fetch was answered.
-    pub(super) fn fetched(&mut self, id: ConnectionId) {
-        if let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) {
-            session.fetches = session.fetches.saturating_sub(1);
+        if !self.ask(id, conversation, request, letter, mesh)
+            && let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut())
+        {
+            session.answered(Answers::Fetch);
         }
     }
 

@@ -30,7 +30,7 @@ use ringwire_protocol::message::{Encoder, GoAway, Reject};
 use ringwire_protocol::ws;
 
 use crate::clock::Now;
-use crate::fanout::letter::{Author, Request, SessionRef, ShardIndex, owner_of};
+use crate::fanout::letter::{Answers, Author, Request, SessionRef, ShardIndex, owner_of};
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::{FrameIndex, Queue, Queues};
 use crate::fanout::subscribers::Subscribers;
@@ -68,6 +68,19 @@ pub struct Session {
     pub device: DeviceId,
     /// Fetches that are not answered yet.
     fetches: u8,
+    /// Publishes that are not answered yet.
+    publishes: u16,
+}
+
+impl Session {
+    /// A request was answered.
+    fn answered(&mut self, answers: Answers) {
+        match answers {
+            Answers::Publish => self.publishes = self.publishes.saturating_sub(1),
+            Answers::Fetch => self.fetches = self.fetches.saturating_sub(1),
+            Answers::Other => {}
+        }
+    }
 }
 
 /// What sessions count; all since the process started.
