@@ -29,10 +29,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), String> {
     let path = install(project)?;
     for target in targets {
         println!("==> fuzz {target}, {} s", options.seconds);
-        let mut cargo = project.cargo();
-        cargo.env("PATH", &path).env("RUSTC_BOOTSTRAP", "1");
-        cargo.args(["fuzz", "run", &target, "--"]).arg(format!("-max_total_time={}", options.seconds));
-        let result = process::run(&mut cargo);
+        let fuzz = |verb| {
+            let mut cargo = project.cargo();
+            cargo.env("PATH", &path).env("RUSTC_BOOTSTRAP", "1").args(["fuzz", verb, &target]);
+            cargo
+        };
+        // Apart, so that a target that does not build is not taken for one that crashed.
+        process::run(&mut fuzz("build"))?;
+        let result = process::run(fuzz("run").arg("--").arg(format!("-max_total_time={}", options.seconds)));
         match (target == CANARY, result) {
             (true, Ok(())) => return Err("the canary did not crash: this fuzzing finds nothing".to_owned()),
             (true, Err(_)) => println!("the canary crashed, as it must"),
