@@ -207,11 +207,7 @@ fn play(kind: Kind, seed: u64) {
             let peer = &mut peers[chosen];
             match dice.roll(12) {
                 0..4 => peer.talk([1, 10, 100, 3_000][dice.roll(4)]),
-                4..9 => {
-                    if peer.listen() {
-                        peers.swap_remove(chosen);
-                    }
-                }
+                4..9 if peer.listen() => drop(peers.swap_remove(chosen)),
                 9 => {
                     let _ = peer.socket.shutdown(Shutdown::Write);
                     peer.has_ended = true;
