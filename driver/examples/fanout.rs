@@ -9,7 +9,6 @@
 //! that it is too much at once. The three ways take turns in rounds; the medians are compared.
 
 #![expect(unsafe_code, reason = "getrusage")]
-#![allow(clippy::disallowed_methods, reason = "a measurement has threads, sockets and clocks of its own")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on says so by panicking")]
 #![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
 
