@@ -359,6 +359,12 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_manual_has_the_table() {
+        let manual = include_str!("../../../docs/operating.md");
+        assert!(manual.contains(&documentation()), "put the output of `ringwire config doc` into docs/operating.md");
+    }
+
+    #[test]
     fn the_printed_default_file_is_read_back() {
         let uncommented: String = default_toml()
             .lines()
