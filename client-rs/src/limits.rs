@@ -36,6 +36,8 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024;
 pub const FRAME_BYTES_TAKEN: usize = 1024 * 1024;
 /// The largest WebSocket message taken: what a server joins for one client that was slow for a moment.
 pub const MESSAGE_BYTES_TAKEN: usize = 4 * 1024 * 1024;
+/// Bytes read from the socket at a time.
+pub const RECEIVE_BYTES: usize = 32 * 1024;
 /// Bytes made ready for the socket at a time. More would only wait in memory.
 pub const OUTPUT_BYTES_MAX: usize = 128 * 1024;
 /// Messages that wait in one `Conversation` for its reader, before it stops asking for more. What comes after is
@@ -79,6 +81,8 @@ pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 pub const TYPING_REPEAT: Duration = Duration::from_secs(3);
 /// The longest wait that a `GoAway` may impose.
 pub const GO_AWAY_WAIT_MAX: Duration = Duration::from_secs(600);
+/// How long the client waits for its goodbye to be taken by the socket.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a `shutdown` waits for acknowledgements unless told otherwise.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -74,8 +74,8 @@ impl Core {
     ) -> Result<PublishId> {
         self.check_alive()?;
         let id = conversation;
-        let conversation = self.conversations.get_mut(&id).ok_or(Error::NotJoined)?;
-        if matches!(conversation.standing, Standing::Leaving(_)) {
+        let known = self.conversations.get(&id).ok_or(Error::NotJoined)?;
+        if matches!(known.standing, Standing::Leaving(_)) {
             return Err(Error::NotJoined);
         }
         let bytes = draft.body.len();
@@ -86,18 +86,13 @@ impl Core {
         if draft.kind.refers() && draft.reference == 0 {
             return Err(Error::Invalid(format!("{:?} needs the sequence it refers to", draft.kind)));
         }
-        let limits = &self.config.limits;
-        let outbox = &mut conversation.outbox;
-        // A body larger than the bound still goes when nothing else waits: the server allowed it.
-        let full = outbox.len() >= limits.outbox_entries_max
-            || (!outbox.is_empty() && outbox.bytes() + bytes > limits.outbox_bytes_max)
-            || (self.outbox_bytes != 0 && self.outbox_bytes + bytes > limits.outbox_total_bytes_max);
-        if full {
-            return Err(Error::OutboxFull { entries: outbox.len(), bytes: self.outbox_bytes });
+        if !self.has_room(id, bytes) {
+            return Err(Error::OutboxFull { entries: known.outbox.len(), bytes: self.outbox_bytes });
         }
+        let conversation = self.conversations.get_mut(&id).ok_or(Error::NotJoined)?;
         self.last_publish += 1;
         let publish = PublishId(self.last_publish);
-        outbox.push(publish, draft);
+        conversation.outbox.push(publish, draft);
         self.outbox_bytes += bytes;
         if now >= conversation.not_before {
             self.make_ready(id);

@@ -236,6 +236,10 @@ pub struct Membership {
 pub struct History {
     /// The messages, in ascending order.
     pub messages: Vec<Message>,
+    /// The first sequence it answers for; what is missing from there to `to` is not kept.
+    pub from: u64,
+    /// The last sequence it answers for; below `from` if it answers for nothing.
+    pub to: u64,
     /// The newest sequence of the conversation.
     pub head: u64,
     /// Whether there is nothing more in that direction.

@@ -7,7 +7,7 @@ use ringwire_protocol::message::PresenceState;
 use ringwire_protocol::ws::handshake::HandshakeFault;
 use ringwire_protocol::{ConversationId, UserId};
 
-use super::content::{Gap, History, InboxEntry, MemberPage, Membership, Message, Published};
+use super::content::{Draft, Gap, History, InboxEntry, MemberPage, Membership, Message, Published};
 use crate::error::Error;
 
 /// A publish of this core, from the call that made it to the event that settles it.
@@ -162,6 +162,8 @@ pub enum Event {
         conversation: ConversationId,
         /// Why.
         error: Error,
+        /// What was to be published.
+        draft: Draft,
     },
     /// The conversation is left; nothing more comes from it.
     Left {

@@ -76,6 +76,8 @@ pub(crate) struct Feed {
     fruitless: u32,
     /// Something of this connection was looked at, so a lower head is no news of a rewound server.
     touched: bool,
+    /// The server keeps these and cannot read them at the moment: a page behind them does not make them missing.
+    unavailable: Option<(u64, u64)>,
     /// Up to where `CaughtUp` is owed.
     catching_up: Option<u64>,
 }
@@ -92,6 +94,7 @@ impl Feed {
             fill: Fill::Idle,
             fruitless: 0,
             touched: false,
+            unavailable: None,
             catching_up: None,
         }
     }
@@ -149,6 +152,7 @@ impl Feed {
         self.fill = Fill::Idle;
         self.fruitless = 0;
         self.touched = false;
+        self.unavailable = None;
     }
 
     /// Something newer exists.
@@ -206,6 +210,22 @@ impl Feed {
         }
     }
 
+    /// These are kept and cannot be read at the moment. Whether the reader waits for any of them.
+    pub(crate) fn on_unavailable(&mut self, from: u64, to: u64) -> bool {
+        self.on_head(to);
+        let waits = self.is_positioned() && to >= self.next;
+        if waits {
+            self.unavailable = Some((from, to));
+        }
+        waits
+    }
+
+    /// A new fetch is sent; what was unavailable may be there now.
+    pub(crate) fn on_fetch(&mut self) {
+        self.fill = Fill::Flying;
+        self.unavailable = None;
+    }
+
     /// A message of a page that was fetched. What a page answers for and does not contain is not kept any more.
     pub(crate) fn on_paged(
         &mut self,
@@ -219,6 +239,10 @@ impl Feed {
 
     /// A page answered for everything before `end`; what has not come by now will not come.
     pub(crate) fn on_not_kept(&mut self, end: u64, events: &mut VecDeque<Event>) {
+        let end = match self.unavailable {
+            Some((from, to)) if to >= self.next => end.min(from),
+            _ => end,
+        };
         while self.is_positioned() && self.next < end && self.credit > 0 {
             let held = self.held.first_key_value().map_or(end, |(&sequence, _)| sequence);
             self.deliver(Held::Gap(end.min(held) - 1, Missing::NotKept), events);

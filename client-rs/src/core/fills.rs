@@ -39,7 +39,7 @@ impl Core {
             };
             let limit = self.config.limits.fill_page_messages_max.max(1);
             let limit = u16::try_from(count).map_or(limit, |count| count.min(limit));
-            conversation.feed.set_fill(Fill::Flying);
+            conversation.feed.on_fetch();
             self.fills_in_flight += 1;
             self.ask(now, Ask::Fill { conversation: id, from, limit }, false);
         }

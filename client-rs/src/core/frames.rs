@@ -110,8 +110,10 @@ impl Core {
         let Some(conversation) = self.conversations.get_mut(&gap.conversation) else { return };
         if gap.cause == GapCause::Unavailable {
             // They are kept, so they will come: fetched, later.
-            conversation.feed.on_head(gap.to);
-            return self.rest(now, gap.conversation, Duration::ZERO);
+            if conversation.feed.on_unavailable(gap.from, gap.to) {
+                self.rest(now, gap.conversation, Duration::ZERO);
+            }
+            return;
         }
         conversation.feed.on_gap(
             gap.from,
@@ -183,13 +185,10 @@ impl Core {
         let before = conversation.outbox.bytes();
         let lost = conversation.outbox.on_standing(client_sequence);
         self.outbox_bytes -= before - conversation.outbox.bytes();
-        for publish in lost {
+        for (publish, draft) in lost {
             warn!(conversation = %id, "another client uses this device id; the fate of a publish is unknown");
-            self.events.push_back(Event::PublishFailed {
-                publish,
-                conversation: id,
-                error: Error::DeviceShared,
-            });
+            let error = Error::DeviceShared;
+            self.events.push_back(Event::PublishFailed { publish, conversation: id, error, draft });
         }
     }
 
@@ -257,7 +256,13 @@ impl Core {
                     Ok(messages) => self.events.push_back(Event::History {
                         request: RequestId(page.request),
                         conversation,
-                        history: History { messages, head: page.head, complete: page.complete },
+                        history: History {
+                            messages,
+                            from: page.from,
+                            to: page.to,
+                            head: page.head,
+                            complete: page.complete,
+                        },
                     }),
                     Err(error) => {
                         let request = RequestId(page.request);
@@ -281,7 +286,7 @@ impl Core {
         });
         match result {
             // A page that answers for a stretch and does not have its end says that the end is not kept.
-            Ok(()) if page.to != 0 => {
+            Ok(()) if page.from <= page.to => {
                 conversation.feed.on_not_kept(page.to + 1, &mut self.events);
             }
             Ok(()) => {}
@@ -375,7 +380,8 @@ fn plausible(frame: &ServerFrame<'_>) -> bool {
         }
         ServerFrame::Head(head) => head.head <= MAX,
         ServerFrame::Gap(gap) => gap.from >= 1 && gap.from <= gap.to && gap.to <= MAX,
-        ServerFrame::Page(page) => page.from <= page.to && page.to <= page.head && page.head <= MAX,
+        // A page that answers for nothing has `to` below `from` (W-37).
+        ServerFrame::Page(page) => page.head <= MAX && (page.to < page.from || page.to <= page.head),
         _ => true,
     }
 }

@@ -168,6 +168,18 @@ impl Core {
         self.conversations.get(&conversation).map_or(0, |conversation| conversation.outbox.len())
     }
 
+    /// Whether a publish of so many bytes would find room in the outbox of this conversation.
+    pub fn has_room(&self, conversation: ConversationId, bytes: usize) -> bool {
+        let limits = &self.config.limits;
+        self.conversations.get(&conversation).is_some_and(|conversation| {
+            let outbox = &conversation.outbox;
+            // A body larger than the bound still goes when nothing else waits: the server allows it.
+            outbox.len() < limits.outbox_entries_max
+                && (outbox.is_empty() || outbox.bytes() + bytes <= limits.outbox_bytes_max)
+                && (self.outbox_bytes == 0 || self.outbox_bytes + bytes <= limits.outbox_total_bytes_max)
+        })
+    }
+
     /// The last sequence of this conversation that was delivered, or skipped on purpose: what a program may store, and
     /// give to [`Start::After`] when it runs again.
     pub fn cursor(&self, conversation: ConversationId) -> Option<u64> {
@@ -188,9 +200,9 @@ impl Core {
         let Some(mut conversation) = self.conversations.remove(&id) else { return };
         self.in_flight -= conversation.outbox.in_flight();
         self.outbox_bytes -= conversation.outbox.bytes();
-        for publish in conversation.outbox.drain() {
+        for (publish, draft) in conversation.outbox.drain() {
             let error = error.clone();
-            self.events.push_back(Event::PublishFailed { publish, conversation: id, error });
+            self.events.push_back(Event::PublishFailed { publish, conversation: id, error, draft });
         }
         for number in self.requests.about(id) {
             self.fail_request(number, error.clone());

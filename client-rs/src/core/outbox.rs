@@ -214,11 +214,16 @@ impl Outbox {
     }
 
     /// A refusal came; the publish it ends, if it is a final one.
-    pub(crate) fn on_reject(&mut self, number: u64, verdict: Verdict) -> Option<PublishId> {
+    pub(crate) fn on_reject(&mut self, number: u64, verdict: Verdict) -> Option<(PublishId, Draft)> {
         let entry = self.find(number).filter(|entry| entry.slot == Slot::Flying)?;
-        let id = entry.id;
-        let bytes = entry.draft.body.len();
-        entry.slot = if verdict == Verdict::Final { Slot::Dead } else { Slot::Bounced };
+        let mut ended = None;
+        if verdict == Verdict::Final {
+            entry.slot = Slot::Dead;
+            ended = Some((entry.id, std::mem::take(&mut entry.draft)));
+        } else {
+            entry.slot = Slot::Bounced;
+        }
+        self.bytes -= ended.as_ref().map_or(0, |(_, draft)| draft.body.len());
         self.in_flight -= 1;
         let halt = self.halted.get_or_insert(Halt { not_before: Duration::ZERO, explained: false });
         match verdict {
@@ -230,11 +235,7 @@ impl Outbox {
             }
             Verdict::Resend => {}
         }
-        if verdict != Verdict::Final {
-            return None;
-        }
-        self.bytes -= bytes;
-        Some(id)
+        ended
     }
 
     /// Looks whether a flight with refusals is over; then everything that is left waits again, renumbered where
@@ -259,7 +260,7 @@ impl Outbox {
 
     /// The server said which client sequence it accepted last. Returns the publishes whose fate cannot be known any
     /// more, because another client has used the device id meanwhile.
-    pub(crate) fn on_standing(&mut self, accepted: u64) -> Vec<PublishId> {
+    pub(crate) fn on_standing(&mut self, accepted: u64) -> Vec<(PublishId, Draft)> {
         if self.in_flight > 0 {
             // A snapshot taken while frames are under way is older than their answers will be.
             return Vec::new();
@@ -270,16 +271,14 @@ impl Outbox {
         let mut lost = Vec::new();
         if self.next_number != 0 && accepted > self.high {
             // Numbers that we never sent are taken: where ours had no answer, theirs may stand.
-            let mut bytes = 0;
-            self.entries.retain(|entry| {
-                let ambiguous = entry.unsure && entry.number != 0 && entry.slot == Slot::Waiting;
+            self.entries.retain_mut(|entry| {
+                let ambiguous = entry.unsure && entry.slot == Slot::Waiting;
                 if ambiguous {
-                    lost.push(entry.id);
-                    bytes += entry.draft.body.len();
+                    lost.push((entry.id, std::mem::take(&mut entry.draft)));
                 }
                 !ambiguous
             });
-            self.bytes -= bytes;
+            self.bytes -= lost.iter().map(|(_, draft)| draft.body.len()).sum::<usize>();
         }
         // What may have been accepted keeps its number, and gets its acknowledgement again. Everything else is numbered
         // densely from there on: as before, unless the server has lost some or others have used them.
@@ -307,7 +306,7 @@ impl Outbox {
     }
 
     /// Everything goes: the publishes that nobody has been told about.
-    pub(crate) fn drain(&mut self) -> Vec<PublishId> {
+    pub(crate) fn drain(&mut self) -> Vec<(PublishId, Draft)> {
         self.bytes = 0;
         self.in_flight = 0;
         self.next = 0;
@@ -315,7 +314,7 @@ impl Outbox {
         self.entries
             .drain(..)
             .filter(|entry| !matches!(entry.slot, Slot::Accepted | Slot::Dead))
-            .map(|entry| entry.id)
+            .map(|entry| (entry.id, entry.draft))
             .collect()
     }
 

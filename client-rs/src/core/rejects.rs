@@ -65,9 +65,9 @@ impl Core {
         self.in_flight -= flight - conversation.outbox.in_flight();
         self.outbox_bytes -= bytes - conversation.outbox.bytes();
         conversation.answered = now;
-        if let Some(publish) = ended {
+        if let Some((publish, draft)) = ended {
             let error = Error::Rejected(refusal);
-            self.events.push_back(Event::PublishFailed { publish, conversation: id, error });
+            self.events.push_back(Event::PublishFailed { publish, conversation: id, error, draft });
         }
         self.land(now, id);
     }

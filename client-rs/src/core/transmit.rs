@@ -18,6 +18,8 @@ use super::conversation::Standing;
 use super::requests::Ask;
 use super::timers::Holder;
 
+/// A request with a name, the largest that are sent often.
+const REQUEST_BYTES_MAX: usize = 512;
 /// Frames one conversation sends before the next one has its turn.
 const TURN_FRAMES: usize = 16;
 
@@ -29,7 +31,9 @@ impl Core {
             return false;
         }
         let begin = out.len();
-        let end = begin + self.config.limits.batch_bytes_max.min(self.connection.frame_bytes_max);
+        // The request that fills the batch must not overfill the message, which is bounded like a frame (W-60).
+        let room = self.connection.frame_bytes_max.saturating_sub(REQUEST_BYTES_MAX);
+        let end = begin + self.config.limits.batch_bytes_max.min(room);
         self.write_control(out);
         if self.connection.is_live() {
             self.write_requests(out, end);

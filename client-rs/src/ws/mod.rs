@@ -18,4 +18,4 @@ pub use link::{Action, Link};
 pub use transport::{Signal, WsFault, WsTransport};
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -180,6 +180,20 @@ fn what_is_unavailable_is_asked_for_again_and_not_skipped() {
 }
 
 #[test]
+fn a_page_behind_what_is_unavailable_does_not_skip_it() {
+    let mut rig = rig(4);
+    rig.message(9);
+    rig.check_sent(&["fetch 5 +4 Forward"]);
+    gap(&mut rig, 6, 7, GapCause::Unavailable);
+    rig.page(8, 8, 9, &[8]);
+    rig.check_events(&["gap 5-5 not kept by the server any more"]);
+    rig.pass(ms(1_000));
+    rig.check_sent(&["fetch 6 +2 Forward"]);
+    rig.page(6, 7, 9, &[6, 7]);
+    rig.check_events(&["m6", "m7", "m8", "m9"]);
+}
+
+#[test]
 fn a_refused_fetch_is_tried_again_and_a_final_refusal_ends_the_conversation() {
     let mut rig = rig(4);
     rig.message(6);
@@ -202,7 +216,7 @@ fn empty_pages_are_not_asked_for_in_a_tight_loop() {
         if rig.sent.iter().any(|line| line.starts_with("fetch")) {
             fetches += 1;
             rig.sent.clear();
-            rig.page(0, 0, 9, &[]);
+            rig.page(5, 4, 9, &[]);
         }
         rig.pass(ms(100));
         rig.frame(&ServerFrame::Pong(message::Pong { token: 1, server_time_ms: 1 }));

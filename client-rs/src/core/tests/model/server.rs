@@ -31,7 +31,7 @@ struct Device {
     last: u64,
     /// Where its publishes stand.
     accepted: BTreeMap<u64, u64>,
-    /// The session that was last told where the device stands.
+    /// The newest session that has published.
     session: u64,
 }
 
@@ -209,7 +209,6 @@ impl Server {
         let Some(device) = self.sessions.get(&id).and_then(|session| session.device) else { return };
         let Some((name, known)) = self.conversations.get_mut(&conversation) else { return };
         let standing = known.devices.entry(device).or_default();
-        standing.session = standing.session.max(id);
         let name = name.clone();
         let joined = Joined {
             request,
@@ -241,9 +240,10 @@ impl Server {
         let device = self.sessions.get(&id).and_then(|session| session.device).expect("Hello came first");
         let (_, known) = self.conversations.get_mut(&conversation).expect("joined");
         let standing = known.devices.entry(device).or_default();
-        if self.plan.fenced && standing.session != id {
-            return;
+        if self.plan.fenced && standing.session > id {
+            return self.reject(id, 0, conversation, number, Code::REPLACED);
         }
+        standing.session = standing.session.max(id);
         let session = self.sessions.get_mut(&id).expect("it sent this");
         if let Some(&sequence) = standing.accepted.get(&number) {
             // What a superseded session sends late is nobody's concern.
@@ -275,7 +275,7 @@ impl Server {
         for sequence in fetch.from..=to {
             message(fetch.conversation, sequence, known).encode(&mut self.encoder, &mut frames);
         }
-        let (from, to) = if fetch.from > to { (0, 0) } else { (fetch.from, to) };
+        let from = fetch.from;
         let page = Page {
             request: fetch.request,
             conversation: fetch.conversation,

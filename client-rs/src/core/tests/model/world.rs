@@ -16,7 +16,7 @@ use crate::ws::{Action, Link};
 pub(super) struct Plan {
     /// The server restarts now and then.
     pub(super) restarts: bool,
-    /// The server takes publishes of a device only from the session it last told where the device stands.
+    /// A device's publishes are refused from a session that is older than one that has published.
     pub(super) fenced: bool,
     /// Some publishes are refused for good.
     pub(super) finals: bool,

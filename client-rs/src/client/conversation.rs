@@ -1,0 +1,346 @@
+//! Handles of one conversation: its reader, and any number of publishers.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use ringwire_protocol::message::Direction;
+use ringwire_protocol::{ConversationId, UserId};
+use tokio::sync::oneshot;
+
+use super::room::RoomKey;
+use super::shared::{Guard, Shared, Waiter};
+use crate::core::{Draft, Gap, History, Member, Membership, Message, Published, Range};
+use crate::error::{Error, Result};
+
+/// What happens in a conversation, in order.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Update {
+    /// The next message.
+    Message(Message),
+    /// What would have come next will not come.
+    Gap(Gap),
+    /// All that was published before the last (re)connect or join has been delivered.
+    CaughtUp {
+        /// Up to which sequence.
+        head: u64,
+    },
+    /// The connection was lost and is back; what was missed follows.
+    Resumed(Membership),
+    /// A member types, or has stopped. Let go while the reader lags.
+    Typing {
+        /// Who.
+        user: UserId,
+        /// Whether it began.
+        active: bool,
+    },
+    /// A member has read up to there. Let go while the reader lags.
+    Receipt {
+        /// Who.
+        user: UserId,
+        /// Up to where.
+        sequence: u64,
+        /// The server's clock, in milliseconds since 1970.
+        time_ms: u64,
+    },
+}
+
+/// A conversation that is joined: the stream of its messages, and everything that can be done there.
+///
+/// As a [`Stream`] it gives the messages, each once, in order, without holes, across reconnects. It ends when the
+/// conversation does ([`Self::ended`] says why). A gap, which the server only admits when it has lost or deleted
+/// something, is logged and passed over; [`Self::next_update`] gives it too.
+///
+/// A reader that lags costs a bounded amount of memory and loses nothing: when it has 256 messages to read, no more are
+/// asked for, and what was published meanwhile is fetched later.
+///
+/// Dropping it does not leave the conversation: the user stays a member, and publishes under way are still settled.
+pub struct Conversation {
+    publisher: Publisher,
+    /// Taken from the room at once, so that the lock is not needed for each message.
+    batch: VecDeque<Update>,
+    /// Messages and gaps of the batch that were given out: credit to be returned.
+    read: u64,
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation").field("id", &self.publisher.key.id).finish_non_exhaustive()
+    }
+}
+
+impl Conversation {
+    pub(super) fn new(key: RoomKey, shared: Arc<Shared>, guard: Arc<Guard>) -> Self {
+        let publisher = Publisher::new(key, shared, guard);
+        Self { publisher, batch: VecDeque::new(), read: 0 }
+    }
+
+    /// A handle for publishing that can be cloned and sent elsewhere.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// The next thing that happens; `None` when nothing more can.
+    pub async fn next_update(&mut self) -> Option<Update> {
+        std::future::poll_fn(|cx| self.poll_update(cx)).await
+    }
+
+    /// The next message; `None` when no more can come. As `next()` of a stream, without needing its traits.
+    pub async fn next_message(&mut self) -> Option<Message> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Why the conversation has ended, if it has.
+    pub fn ended(&self) -> Option<Error> {
+        let key = self.publisher.key;
+        self.publisher.shared.look(|inner| match inner.room(key) {
+            Some(room) => room.ended.clone(),
+            None => Some(Error::NotJoined),
+        })
+    }
+
+    /// Stops being a member, after what was published before has been acknowledged.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out. The conversation stays joined then, but this handle is gone.
+    pub async fn leave(self) -> Result<()> {
+        let publisher = &self.publisher;
+        let answer = publisher.shared.call(|inner, now| {
+            let request = inner.core().leave(now, publisher.key.id)?;
+            Ok(inner.wait(request, Waiter::Left))
+        })?;
+        answer.await.unwrap_or(Err(Error::ShutDown))
+    }
+
+    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Option<Update>> {
+        if let Some(update) = self.batch.pop_front() {
+            self.read += u64::from(matches!(update, Update::Message(_) | Update::Gap(_)));
+            return Poll::Ready(Some(update));
+        }
+        let (key, read) = (self.publisher.key, std::mem::take(&mut self.read));
+        if read > 0 {
+            self.publisher.shared.with(|inner, now| inner.core().grant(now, key.id, read));
+        }
+        let batch = &mut self.batch;
+        let more = self.publisher.shared.look(|inner| {
+            let Some(room) = inner.room(key) else { return Poll::Ready(false) };
+            if !room.queue.is_empty() {
+                std::mem::swap(batch, &mut room.queue);
+                return Poll::Ready(true);
+            }
+            if room.ended.is_some() {
+                return Poll::Ready(false);
+            }
+            if !room.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                room.reader = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        });
+        if !ready!(more) {
+            return Poll::Ready(None);
+        }
+        self.poll_update(cx)
+    }
+}
+
+impl std::ops::Deref for Conversation {
+    type Target = Publisher;
+
+    /// A conversation does everything that its publisher does.
+    fn deref(&self) -> &Publisher {
+        &self.publisher
+    }
+}
+
+impl Stream for Conversation {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            match ready!(self.poll_update(cx)) {
+                Some(Update::Message(message)) => return Poll::Ready(Some(message)),
+                Some(_) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let key = self.publisher.key;
+        self.publisher.shared.look(|inner| {
+            if let Some(room) = inner.room(key) {
+                room.unread = true;
+                room.queue.clear();
+            }
+        });
+    }
+}
+
+/// Publishes to one conversation, and asks about it. Clones are cheap.
+pub struct Publisher {
+    key: RoomKey,
+    shared: Arc<Shared>,
+    guard: Arc<Guard>,
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("id", &self.key.id).finish_non_exhaustive()
+    }
+}
+
+impl Clone for Publisher {
+    fn clone(&self) -> Self {
+        Self::new(self.key, self.shared.clone(), self.guard.clone())
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shared.release(self.key);
+    }
+}
+
+impl Publisher {
+    fn new(key: RoomKey, shared: Arc<Shared>, guard: Arc<Guard>) -> Self {
+        shared.look(|inner| {
+            if let Some(room) = inner.room(key) {
+                room.handles += 1;
+            }
+        });
+        Self { key, shared, guard }
+    }
+
+    /// Which conversation this is.
+    pub fn id(&self) -> ConversationId {
+        self.key.id
+    }
+
+    /// How the server last described the conversation.
+    pub fn membership(&self) -> Option<Membership> {
+        self.shared.look(|inner| inner.room(self.key).map(|room| room.membership.clone()))
+    }
+
+    /// What a user is called, if this client has heard it: from the join, from the messages since, from [`Self::members`].
+    pub fn name_of(&self, user: UserId) -> Option<String> {
+        self.shared.look(|inner| inner.room(self.key)?.name_of(user).map(str::to_owned))
+    }
+
+    /// Publishes a message and waits for its acknowledgement, across reconnects and for as long as it takes. The message
+    /// is on its way even if the future is dropped.
+    ///
+    /// # Errors
+    /// The server's final refusal; [`Error::OutboxFull`], [`Error::BodyTooLarge`] and the like at once.
+    pub async fn publish(&self, draft: impl Into<Draft>) -> Result<Published> {
+        self.publish_queued(draft)?.await
+    }
+
+    /// Puts a message into the outbox; the receipt may be awaited, now or later, or dropped. Messages are accepted in
+    /// the order of these calls.
+    ///
+    /// # Errors
+    /// [`Error::OutboxFull`] (see [`Self::ready`]), [`Error::BodyTooLarge`], [`Error::NotJoined`], an ended client.
+    pub fn publish_queued(&self, draft: impl Into<Draft>) -> Result<Receipt> {
+        let draft = draft.into();
+        self.shared.call(|inner, now| {
+            let publish = inner.core().publish(now, self.key.id, draft)?;
+            let (sender, receiver) = oneshot::channel();
+            inner.publishes.insert(publish, sender);
+            Ok(Receipt(receiver))
+        })
+    }
+
+    /// Waits until a message of so many bytes finds room in the outbox.
+    ///
+    /// # Errors
+    /// The conversation or the client has ended.
+    pub async fn ready(&self, bytes: usize) -> Result<()> {
+        loop {
+            let settled = self.shared.settled.notified();
+            let mut settled = std::pin::pin!(settled);
+            // Listened for before looking, so that nothing is missed in between.
+            settled.as_mut().enable();
+            let room =
+                self.shared.look(|inner| match inner.room(self.key).map(|room| room.ended.clone()) {
+                    Some(None) => Ok(inner.core().has_room(self.key.id, bytes)),
+                    Some(Some(error)) => Err(error),
+                    None => Err(Error::NotJoined),
+                })?;
+            if room {
+                return Ok(());
+            }
+            settled.await;
+        }
+    }
+
+    /// Reads history: up to `limit` messages (256 at most) from the sequence `from` on, forward or backward. The messages
+    /// come in ascending order either way. Backward from `u64::MAX` gives the newest.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn history(&self, from: u64, limit: u16, direction: Direction) -> Result<History> {
+        let answer = self.shared.call(|inner, now| {
+            let request = inner.core().history(now, self.key.id, Range { from, limit, direction })?;
+            Ok(inner.wait(request, Waiter::History))
+        })?;
+        answer.await.unwrap_or(Err(Error::ShutDown))
+    }
+
+    /// All members, in the order of their ids, by as many requests as it takes.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn members(&self) -> Result<Vec<Member>> {
+        let mut members = Vec::new();
+        let mut after = None;
+        loop {
+            let answer = self.shared.call(|inner, now| {
+                let request = inner.core().members(now, self.key.id, after)?;
+                Ok(inner.wait(request, Waiter::Members))
+            })?;
+            let mut page = answer.await.unwrap_or(Err(Error::ShutDown))?;
+            members.append(&mut page.members);
+            // A server that does not advance would keep us here for ever.
+            if page.next.is_none() || page.next <= after {
+                return Ok(members);
+            }
+            after = page.next;
+        }
+    }
+
+    /// The user has read everything up to this sequence.
+    ///
+    /// # Errors
+    /// The conversation or the client has ended.
+    pub fn read(&self, sequence: u64) -> Result<()> {
+        self.shared.call(|inner, now| inner.core().read(now, self.key.id, sequence))
+    }
+
+    /// The user types, or has stopped. Call it as often as keys are pressed.
+    ///
+    /// # Errors
+    /// The conversation or the client has ended.
+    pub fn typing(&self, active: bool) -> Result<()> {
+        self.shared.call(|inner, now| inner.core().typing(now, self.key.id, active))
+    }
+}
+
+/// A publish under way; resolves when the server has accepted or finally refused it. Dropping it changes nothing.
+#[derive(Debug)]
+#[must_use = "without the receipt nobody learns whether the message was accepted"]
+pub struct Receipt(oneshot::Receiver<Result<Published>>);
+
+impl Future for Receipt {
+    type Output = Result<Published>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or(Err(Error::ShutDown)))
+    }
+}
