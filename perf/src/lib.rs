@@ -3,6 +3,9 @@
 //! Deliberately absent: anything that the server needs; nothing depends on this crate.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "what measures has a clock")]
+#![expect(clippy::disallowed_methods, reason = "what measures has a clock, processes and sockets")]
 
+mod client;
 pub mod echo;
+pub mod idle;
+mod server;

@@ -4,11 +4,13 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ringwire_driver::{Kind, OpenError};
 use ringwire_perf::echo::{Echo, EchoError};
+use ringwire_perf::idle::Idle;
 
 #[derive(Parser)]
 #[command(name = "ringwire-perf", about = "Measures Ringwire, and stands in for parts of it.")]
@@ -29,21 +31,45 @@ enum Verb {
         #[arg(long, default_value = "127.0.0.1:7490")]
         listen: SocketAddr,
     },
+    /// Memory of the server per idle, signed-in connection.
+    Idle {
+        /// How many connections.
+        #[arg(long, default_value_t = 10_000)]
+        connections: u32,
+        /// auto, uring or epoll.
+        #[arg(long, default_value_t)]
+        driver: Kind,
+        /// Shards of the server.
+        #[arg(long, default_value_t = 1)]
+        shards: usize,
+        /// The server's binary; the one beside this program if not given.
+        #[arg(long)]
+        server: Option<PathBuf>,
+        /// Fail if a connection takes more than this, bytes of resident memory.
+        #[arg(long)]
+        bytes_max: Option<u32>,
+    },
 }
 
 fn main() -> ExitCode {
-    match Command::parse().verb {
+    let result = match Command::parse().verb {
         Verb::Echo { driver, listen } => match echo(driver, listen) {
-            Ok(()) => ExitCode::SUCCESS,
             Err(EchoError::Open(OpenError::Uring(why))) => {
                 say(&format!("refused: io_uring: {why}"));
-                ExitCode::from(3)
+                return ExitCode::from(3);
             }
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
+            result => result.map_err(|error| error.to_string()),
         },
+        Verb::Idle { connections, driver, shards, server, bytes_max } => {
+            idle(Idle { connections, driver, shards }, server, bytes_max)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -55,6 +81,31 @@ fn echo(driver: Kind, listen: SocketAddr) -> Result<(), EchoError> {
     say(&format!("listening on {}", echo.address()));
     loop {
         echo.turn(None)?;
+    }
+}
+
+fn idle(idle: Idle, server: Option<PathBuf>, bytes_max: Option<u32>) -> Result<(), String> {
+    let binary = match server {
+        Some(binary) => binary,
+        None => std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("ringwire"),
+    };
+    let figures = idle.run(&binary).map_err(|error| error.to_string())?;
+    println!("{} connections, {} driver, {} shards", idle.connections, idle.driver, idle.shards);
+    println!(
+        "  server before the first   {:>10.1} MiB resident",
+        figures.before_bytes as f64 / f64::from(1 << 20)
+    );
+    println!("  per connection            {:>10.1} B resident", figures.resident_bytes);
+    println!("  per further connection    {:>10.1} B resident", figures.further_bytes);
+    println!(
+        "  signed in                 {:>10.0}   per second, one after the other",
+        figures.sign_ins_per_s
+    );
+    match bytes_max {
+        Some(limit) if figures.resident_bytes > f64::from(limit) => {
+            Err(format!("{:.1} B per connection, of at most {limit}", figures.resident_bytes))
+        }
+        _ => Ok(()),
     }
 }
 
