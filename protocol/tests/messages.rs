@@ -82,8 +82,13 @@ fn frames_are_multiples_of_eight_bytes() {
 }
 
 #[test]
-fn message_overhead_is_within_its_limit() {
+fn overheads_are_within_their_limits() {
     samples::server(|sample| {
+        if let ServerFrame::Page(page) = sample {
+            let mut out = Vec::new();
+            Page { frames: b"12345", ..page }.encode(&mut Encoder::new(), &mut out);
+            assert!(out.len() <= 5 + limits::PAGE_OVERHEAD_BYTES_MAX, "{}", out.len());
+        }
         if let ServerFrame::Message(message) = sample {
             for length in 0..16 {
                 let mut out = Vec::new();
