@@ -72,8 +72,8 @@ pub struct Config {
     pub send_buffer_bytes: u32,
     /// Which shard this is, for thread names and logs.
     pub shard: usize,
-    /// How long to look at `idle()` again and again before sleeping. Waking a sleeping thread costs both
-    /// sides tens of microseconds; 0 where the processors are shared.
+    /// How long to look at `idle()` again and again before sleeping, where other shards are connected.
+    /// Waking a sleeping thread costs both sides tens of microseconds; 0 where the processors are shared.
     pub spin: Duration,
 }
 

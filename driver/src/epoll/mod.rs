@@ -241,9 +241,11 @@ impl Driver for EpollDriver {
         if any || !self.more.is_empty() || timeout == Some(Duration::ZERO) {
             return Ok(());
         }
+        // Only another shard is worth spinning for: who else rings is in less of a hurry.
+        let spinning = if self.bells.len() > 1 { self.spin } else { Duration::ZERO };
         let files = &self.files;
         let mut quiet = || idle() && !files.is_anything_done();
-        if !spin(self.spin, &mut quiet) {
+        if !spin(spinning, &mut quiet) {
             self.files.deliver(sink);
             return Ok(());
         }

@@ -123,7 +123,7 @@ impl Files {
     }
 
     /// An open file.
-    pub(crate) fn get(&self, file: FileId) -> io::Result<Arc<File>> {
+    fn get(&self, file: FileId) -> io::Result<Arc<File>> {
         match self.table.get(&file) {
             Some(Entry::Open(handle)) => Ok(Arc::clone(handle)),
             Some(Entry::Opening { .. }) => Err(io::Error::other(format!("{file:?} is not open yet"))),
@@ -135,9 +135,19 @@ impl Files {
         self.job_thread.give(Task::Job(job));
     }
 
+    /// An open file, for `bytes` at `offset`, which must be places that a file can have: the ring takes
+    /// the largest offsets for "where the file stands".
+    pub(crate) fn get_for(&self, file: FileId, offset: u64, bytes: usize) -> io::Result<Arc<File>> {
+        let end = offset.checked_add(bytes as u64);
+        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.get(file)
+    }
+
     /// Write and fdatasync, on the sync thread.
     pub(crate) fn write_sync(&mut self, file: FileId, offset: u64, data: Bytes) {
-        match self.get(file) {
+        match self.get_for(file, offset, data.len()) {
             Ok(handle) => self.sync_thread.give(Task::WriteSync { file, handle, offset, data }),
             Err(error) => self.refuse_write(file, error),
         }
@@ -155,7 +165,7 @@ impl Files {
 
     /// Read, on the sync thread.
     pub(crate) fn read(&mut self, file: FileId, offset: u64, bytes: u32, tag: u64) {
-        match self.get(file) {
+        match self.get_for(file, offset, bytes as usize) {
             Ok(handle) => self.sync_thread.give(Task::Read { handle, offset, bytes, tag }),
             Err(error) => self.refuse_read(tag, error),
         }

@@ -43,6 +43,10 @@ impl PeerAddress {
                 let address = unsafe { &*(&raw const self.storage).cast::<libc::sockaddr_in6>() };
                 let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
                 let port = u16::from_be(address.sin6_port);
+                // A listener on [::] takes IPv4 peers, too; they are reported as what they are.
+                if let Some(ip) = ip.to_ipv4_mapped() {
+                    return SocketAddr::new(IpAddr::V4(ip), port);
+                }
                 SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
             }
             _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),

@@ -79,7 +79,7 @@ impl Table {
 
 impl UringDriver {
     pub(super) fn write_sync(&mut self, file: FileId, offset: u64, data: Bytes) {
-        match self.files.get(file) {
+        match self.files.get_for(file, offset, data.len()) {
             Ok(handle) => {
                 let write = Write { file, handle, offset, data, done: 0, written: None, synced: None };
                 let index = self.in_flight.insert(InFlight::Write(write));
@@ -90,7 +90,8 @@ impl UringDriver {
     }
 
     pub(super) fn read(&mut self, file: FileId, offset: u64, bytes: u32, tag: u64) {
-        let prepared = self.files.get(file).and_then(|handle| Ok((handle, room(bytes)?)));
+        let prepared =
+            self.files.get_for(file, offset, bytes as usize).and_then(|handle| Ok((handle, room(bytes)?)));
         match prepared {
             Ok((handle, buffer)) => {
                 let read = Read { tag, handle, offset, buffer, asked: bytes as usize };

@@ -56,7 +56,7 @@ use connection::Connection;
 use ring::{CHUNK, Entered, Purpose, Ring};
 use token::{Opcode, Token};
 
-/// Completions after which a turn begins, however much more the kernel has.
+/// Completions after which a turn begins, however much more the kernel has; half a queue where it is small.
 const GATHERED: usize = 512;
 
 /// A driver on io_uring; see [`Driver`].
@@ -233,7 +233,8 @@ impl UringDriver {
     /// Has the kernel do what it deferred, until a turn's worth has completed. One entry does some twenty
     /// pieces of it, and the more a turn brings, the more of what it causes is sent together.
     fn gather(&mut self) {
-        while self.ring.has_deferred() && self.ring.ready() < GATHERED && self.failed.is_none() {
+        let enough = GATHERED.min(self.ring.completions_max() / 2);
+        while self.ring.has_deferred() && self.ring.ready() < enough && self.failed.is_none() {
             self.enter(Purpose::Collect);
         }
     }
@@ -312,6 +313,11 @@ impl UringDriver {
         }
     }
 
+    /// Only another shard is worth spinning for: who else rings is in less of a hurry.
+    fn spin_time(&self) -> Duration {
+        if self.bells.len() > 1 { self.spin } else { Duration::ZERO }
+    }
+
     fn is_quiet(&mut self, idle: &mut dyn FnMut() -> bool) -> bool {
         idle() && !self.files.is_anything_done() && !self.ring.is_anything_there()
     }
@@ -359,7 +365,7 @@ impl Driver for UringDriver {
                     return self.verdict();
                 }
             }
-            let spinning = self.spin;
+            let spinning = self.spin_time();
             if spin(spinning, &mut || self.is_quiet(idle)) {
                 self.bell.say_asleep();
                 let purpose = match self.is_quiet(idle) {

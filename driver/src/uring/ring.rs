@@ -219,6 +219,11 @@ impl Ring {
         }
     }
 
+    /// How many completions the queue holds.
+    pub(super) fn completions_max(&self) -> usize {
+        self.io.params().cq_entries() as usize
+    }
+
     /// How many completions can be taken now.
     pub(super) fn ready(&mut self) -> usize {
         self.io.completion().len()

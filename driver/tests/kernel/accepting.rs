@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
-use ringwire_driver::{CONNECTIONS_MAX, Config, Driver, Kind, OpenError, Operation, open};
+use ringwire_driver::{CONNECTIONS_MAX, Config, Driver, Kind, OpenError, Operation, listen, open};
 
 use crate::harness::{Event, World, claims, dial};
 
@@ -13,6 +13,7 @@ claims! {
     one_more_than_the_maximum_is_refused_and_a_freed_slot_is_used_again,
     refusing_many_leaves_room_for_those_who_may,
     stopping_ends_accepting_and_nothing_else,
+    peers_of_both_families_are_reported_as_what_they_are,
     a_driver_without_a_listener_waits_for_other_things,
     too_many_connections_for_the_descriptor_limit_are_refused_at_once,
 }
@@ -98,6 +99,26 @@ fn stopping_ends_accepting_and_nothing_else(kind: Kind) {
 
     peer.write_all(b"still").unwrap();
     assert_eq!(world.received(connection, 5), b"still");
+}
+
+fn peers_of_both_families_are_reported_as_what_they_are(kind: Kind) {
+    let Ok(listener) = listen::bind("[::]:0".parse().unwrap(), &listen::Options::default()) else {
+        eprintln!("not run: there is no IPv6 here");
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    let mut world = World::new(kind, |config| config.listener = Some(listener));
+    for ip in ["127.0.0.1", "::1"] {
+        let peer = dial(SocketAddr::new(ip.parse().unwrap(), port));
+        let local = peer.local_addr().unwrap();
+        world.expect("Accepted", |event| match event {
+            Event::Accepted(_, address) => {
+                assert_eq!(*address, local);
+                Some(())
+            }
+            _ => None,
+        });
+    }
 }
 
 fn a_driver_without_a_listener_waits_for_other_things(kind: Kind) {

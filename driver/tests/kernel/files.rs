@@ -121,8 +121,19 @@ fn a_write_to_a_file_that_is_not_writable_fails(kind: Kind) {
     assert_eq!(std::fs::read(&path).unwrap(), b"sealed");
     world.ask(Operation::CloseFile { file: FILE });
 
+    // A device that cannot be synced.
     open(&mut world, FILE, Path::new("/dev/null")).unwrap();
     write(&mut world, 0, &b"x"[..]).unwrap_err();
+    world.ask(Operation::CloseFile { file: FILE });
+
+    // Offsets that no file has, among them the one that means another thing to the ring.
+    create(&mut world, FILE, &folder.path().join("new"), 0).unwrap();
+    for offset in [u64::MAX, u64::MAX - 1, i64::MAX as u64] {
+        assert_eq!(write(&mut world, offset, &b"x"[..]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        world.ask(Operation::Read { file: FILE, offset, bytes: 1, tag: offset });
+        assert_eq!(read(&mut world, offset).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+    assert_eq!(std::fs::metadata(folder.path().join("new")).unwrap().len(), 0);
 }
 
 fn a_file_that_is_not_open_answers_with_an_error(kind: Kind) {
