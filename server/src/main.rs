@@ -1,5 +1,8 @@
 //! The `ringwire` binary.
 
+#[cfg(feature = "planted-bugs")]
+compile_error!("planted bugs are for the simulation; the binary is built without them");
+
 use std::process::ExitCode;
 
 /// Frees across threads are cheap in it, and small objects are packed: connections are small objects.

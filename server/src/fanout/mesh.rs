@@ -40,6 +40,9 @@ pub struct Mesh {
     request_ring: usize,
     /// Where the next turn starts to look, so that no neighbour is always first.
     next: usize,
+    /// A bug for the simulation to find: a delivery whose ring is full is thrown away.
+    #[cfg(feature = "planted-bugs")]
+    pub drops_when_full: bool,
 }
 
 /// Makes the meshes of `shards` shards, connected to each other.
@@ -71,6 +74,8 @@ pub fn meshes(shards: ShardIndex, limits: &Limits) -> Vec<Mesh> {
             backlog_max: limits.delivery_backlog,
             request_ring: limits.request_ring,
             next: 0,
+            #[cfg(feature = "planted-bugs")]
+            drops_when_full: false,
         })
         .collect()
 }
@@ -150,6 +155,10 @@ impl Mesh {
         } else {
             delivery
         };
+        #[cfg(feature = "planted-bugs")]
+        if self.drops_when_full {
+            return;
+        }
         neighbour.deliveries_waiting.push_back(waiting);
         self.backlog += 1;
     }
