@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CheckpointConfig, CheckpointError, Input, Newest, When};
 use crate::files::Files;
+use crate::format::record;
 use crate::index::file::{HEADER_BYTES, IndexHeader};
 use crate::segment::{JOURNAL, JournalName, SegmentId, parse};
 
@@ -35,7 +36,7 @@ pub(super) fn choose(
     let mut inputs = Inputs { segments: Vec::new(), left_bytes: bytes };
     let (mut taken_bytes, mut taken_records) = (0, 0);
     for input in sealed {
-        let records = records(files, input.id)?;
+        let records = records(files, input)?;
         let full =
             taken_bytes + input.bytes > config.input_bytes || taken_records + records > config.input_records;
         if full && !inputs.segments.is_empty() {
@@ -80,13 +81,12 @@ fn sealed(files: &dyn Files, old: Option<&Newest>) -> Result<Vec<Input>, Checkpo
     Ok(inputs)
 }
 
-fn records(files: &dyn Files, id: SegmentId) -> Result<u64, CheckpointError> {
-    let name = id.index_name();
+/// How many records a segment holds: as its index says, or the most there can be if that is damaged.
+fn records(files: &dyn Files, input: Input) -> Result<u64, CheckpointError> {
+    let name = input.id.index_name();
     let mut header = [0; HEADER_BYTES];
     let file = files.open(&name).map_err(CheckpointError::io(format!("open {name}")))?;
     let read = file.read_at(0, &mut header).map_err(CheckpointError::io(format!("read {name}")))?;
-    match IndexHeader::decode(&header[..read]) {
-        Some(header) => Ok(header.records),
-        None => Err(CheckpointError::Damaged { name, what: "its header is unreadable".to_owned() }),
-    }
+    let most = input.bytes / record::HEADER_BYTES as u64;
+    Ok(IndexHeader::decode(&header[..read]).map_or(most, |header| header.records))
 }

@@ -55,8 +55,8 @@ pub(super) struct Fetch {
     more: bool,
     /// Reads of positions or records that are not done.
     pub(super) outstanding: usize,
-    /// An index was rebuilt for it; if that did not help, the segment is damaged.
-    pub(super) rebuilt: bool,
+    /// Segments whose index was made anew for it. If that did not help, the segment is damaged.
+    pub(super) rebuilt: Vec<SegmentId>,
 }
 
 impl Fetch {
@@ -76,7 +76,7 @@ impl Fetch {
             entries: Vec::new(),
             more: false,
             outstanding: 0,
-            rebuilt: false,
+            rebuilt: Vec::new(),
         };
         fetch.restart();
         fetch

@@ -96,7 +96,8 @@ pub enum HistoryOp {
 
 /// What a read was for.
 enum Purpose {
-    Front(SegmentId),
+    /// Header and directory; `true`: as long as the header says, not as long as is usual.
+    Front(SegmentId, bool),
     Page(SegmentId, u32),
     /// Of this fetch's stretch.
     Positions(u64, usize),
@@ -220,7 +221,7 @@ impl History {
         match result {
             Err(error) => self.read_failed(&read, &error),
             Ok(data) => match read.purpose {
-                Purpose::Front(id) => self.front_read(id, &data),
+                Purpose::Front(id, whole) => self.front_read(id, whole, &data),
                 Purpose::Page(id, page) => match file::decode_page(&data, page) {
                     Some(runs) => self.loaded(Part::Page(id, page), Loaded::Page(runs)),
                     None => self.index_broken(Part::Page(id, page), "a page of its index is damaged"),

@@ -26,7 +26,7 @@ impl History {
         }
         match part {
             Part::Front(id) => {
-                self.ask(Purpose::Front(id), FileKey::Index(id), 0, limits::FRONT_READ_BYTES);
+                self.ask(Purpose::Front(id, false), FileKey::Index(id), 0, limits::FRONT_READ_BYTES);
             }
             Part::Page(id, page) => {
                 let offset = place.page.map_or(0, |(header, _)| header.page_offset(page));
@@ -48,7 +48,7 @@ impl History {
     }
 
     /// Header and directory, or as much of them as one read brings.
-    pub(super) fn front_read(&mut self, id: SegmentId, data: &[u8]) {
+    pub(super) fn front_read(&mut self, id: SegmentId, whole: bool, data: &[u8]) {
         let part = Part::Front(id);
         let Some(header) = IndexHeader::decode(data).filter(|header| header.id == id) else {
             return self.index_broken(part, "the header of its index is damaged");
@@ -60,13 +60,10 @@ impl History {
                 None => self.index_broken(part, "the directory of its index is damaged"),
             };
         }
-        // A longer directory than expected: once more, all of it. A read that was already long enough is a
-        // file cut short.
+        // A longer directory than expected: once more, all of it.
         match u32::try_from(bytes) {
-            Ok(bytes)
-                if data.len() <= limits::FRONT_READ_BYTES as usize && bytes <= limits::FRONT_BYTES_MAX =>
-            {
-                self.ask(Purpose::Front(id), FileKey::Index(id), 0, bytes);
+            Ok(bytes) if !whole && bytes <= limits::FRONT_BYTES_MAX => {
+                self.ask(Purpose::Front(id, true), FileKey::Index(id), 0, bytes);
             }
             _ => self.index_broken(part, "the directory of its index is cut short"),
         }
@@ -90,12 +87,14 @@ impl History {
     pub(super) fn positions_read(&mut self, id: u64, place: usize, data: &[u8]) {
         let Some(fetch) = self.fetches.get_mut(&id) else { return };
         let stretch = &mut fetch.stretches[place];
-        if data.len() != stretch.count as usize * POSITION_BYTES {
-            let segment = stretch.segment;
-            return self.rebuild(segment, vec![id], "its index is cut short");
+        let positions: Option<Vec<_>> = data.chunks_exact(POSITION_BYTES).map(Position::decode).collect();
+        match positions.filter(|_| data.len() == stretch.count as usize * POSITION_BYTES) {
+            Some(positions) => stretch.positions = StretchPositions::Known(positions),
+            None => {
+                let segment = stretch.segment;
+                return self.rebuild(segment, vec![id], "the list of positions in its index is damaged");
+            }
         }
-        let positions = data.chunks_exact(POSITION_BYTES).map(Position::decode).collect();
-        stretch.positions = StretchPositions::Known(positions);
         fetch.outstanding -= 1;
         if fetch.outstanding == 0 {
             self.advance(id);
@@ -124,7 +123,7 @@ impl History {
                 record.sequence == wanted.sequence && record.conversation == fetch.query.conversation
             });
             let Some(record) = record else {
-                if wanted.indexed && !fetch.rebuilt {
+                if wanted.indexed && !fetch.rebuilt.contains(&wanted.segment) {
                     return self.rebuild(wanted.segment, vec![id], "its index leads to something else");
                 }
                 let (segment, offset) = (wanted.segment, u64::from(wanted.position.offset));
@@ -152,12 +151,12 @@ impl History {
     pub(super) fn rebuild(&mut self, segment: SegmentId, fetches: Vec<u64>, why: &str) {
         for id in fetches {
             let Some(mut fetch) = self.fetches.remove(&id) else { continue };
-            if fetch.rebuilt {
+            if fetch.rebuilt.contains(&segment) {
                 let what = format!("{why}, even after the index was rebuilt");
                 self.done.push_back((fetch.tag, Err(FetchError::Damaged { segment, offset: 0, what })));
                 continue;
             }
-            fetch.rebuilt = true;
+            fetch.rebuilt.push(segment);
             fetch.restart();
             // Under a new number: what the old one still reads means nothing any more.
             let id = self.fetch_next;
@@ -175,13 +174,18 @@ impl History {
     /// The disk refused a read, or its file could not be opened.
     pub(super) fn read_failed(&mut self, read: &InFlight, error: &io::Error) {
         let io = || FetchError::Io { name: read.key.name(), why: error.to_string() };
+        // A missing index can be made again; for anything else the disk is to blame.
+        let missing = error.kind() == io::ErrorKind::NotFound;
         let part = match read.purpose {
-            Purpose::Front(id) => Part::Front(id),
+            Purpose::Front(id, _) => Part::Front(id),
             Purpose::Page(id, page) => Part::Page(id, page),
+            Purpose::Positions(fetch, _) if missing => {
+                let FileKey::Index(segment) = read.key else { unreachable!("positions are in index files") };
+                return self.rebuild(segment, vec![fetch], "its index is missing");
+            }
             Purpose::Positions(fetch, _) | Purpose::Records(fetch, _) => return self.fail(fetch, io()),
         };
-        // A missing index can be made again; for anything else the disk is to blame.
-        if error.kind() == io::ErrorKind::NotFound {
+        if missing {
             return self.index_broken(part, "its index is missing");
         }
         for id in self.loading.remove(&part).unwrap_or_default() {

@@ -5,14 +5,15 @@
 //! ```
 //!
 //! A reader needs the header and directory once (16 bytes per 85 runs), then one page per conversation, then
-//! just the positions it wants. Header, directory and pages have a checksum each; a position is proven by
-//! the checksum, conversation and sequence of the record it leads to.
+//! just the positions it wants. Header, directory and pages have a checksum each, positions a short one; what
+//! a position leads to is proven by the checksum, conversation and sequence of the record.
 
 use std::io::{self, Write};
 
 use super::runs::{Position, Runs};
 use crate::format::header::SALVAGED;
 use crate::format::{array, u16_at, u32_at, u64_at};
+use crate::limits;
 use crate::record::Conversation;
 use crate::segment::{Salt, SegmentId};
 
@@ -214,14 +215,29 @@ impl IndexRun {
 }
 
 impl Position {
+    /// Offset in 30 bits, length in 21, and a check of both in the 13 that are left: how long records are
+    /// decides where a page of history ends, so a wrong length must not pass.
     pub(crate) fn encode(self) -> [u8; POSITION_BYTES] {
-        (u64::from(self.length) << 32 | u64::from(self.offset)).to_le_bytes()
+        debug_assert!(self.offset < 1 << 30 && self.length < 1 << 21);
+        let value = u64::from(self.length) << 30 | u64::from(self.offset);
+        (check(value) << 51 | value).to_le_bytes()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
-        Self { offset: u32_at(bytes, 0), length: u32_at(bytes, 4) }
+    /// `None`: not what was written.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (value, sum) = (u64_at(bytes, 0) & ((1 << 51) - 1), u64_at(bytes, 0) >> 51);
+        let position = Self { offset: (value & ((1 << 30) - 1)) as u32, length: (value >> 30) as u32 };
+        (check(value) == sum).then_some(position)
     }
 }
+
+/// Thirteen bits that any change of one bit changes.
+fn check(value: u64) -> u64 {
+    let crc = u64::from(crc32c::crc32c(&value.to_le_bytes()));
+    (crc ^ crc >> 13 ^ crc >> 26) & 0x1fff
+}
+
+const _: () = assert!(limits::SEGMENT_BYTES_MAX <= 1 << 30 && limits::PAYLOAD_BYTES_MAX < (1 << 21) - 40);
 
 /// The directory behind the header, checked: the first conversation of each page.
 pub(crate) fn decode_directory(front: &[u8], header: &IndexHeader) -> Option<Vec<Conversation>> {
@@ -317,5 +333,25 @@ impl Write for Summed<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_with_one_wrong_bit_is_noticed() {
+        let most = Position { offset: (1 << 30) - 1, length: (1 << 20) + 40 };
+        for position in
+            [most, Position { offset: 1024, length: 40 }, Position { offset: 777_777, length: 301 }]
+        {
+            let bytes = position.encode();
+            assert_eq!(Position::decode(&bytes), Some(position));
+            for bit in 0..64 {
+                let wrong = u64::from_le_bytes(bytes) ^ 1 << bit;
+                assert_eq!(Position::decode(&wrong.to_le_bytes()), None, "bit {bit}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::file::{self, IndexHeader};
 use super::runs::NONE;
 use super::seal::Seal;
 use crate::files::Files;
+use crate::format::record;
 use crate::record::Conversation;
 use crate::recovery::scan::{Next, Scanner};
 use crate::segment::{JOURNAL, JournalName, SegmentId, parse};
@@ -69,7 +70,7 @@ fn earlier(files: &dyn Files, id: SegmentId) -> io::Result<Vec<SegmentId>> {
     let mut segments = Vec::new();
     for entry in files.list(JOURNAL)? {
         match parse(&entry.name) {
-            JournalName::Index(found) if found < id => segments.push(found),
+            JournalName::Segment(found) if found < id => segments.push(found),
             _ => {}
         }
     }
@@ -89,20 +90,56 @@ fn previous(
         if found.len() == conversations {
             break;
         }
-        let file = files.open(&segment.index_name())?;
-        let damaged = || io::Error::other(format!("{} is damaged too", segment.index_name()));
-        let mut front = vec![0; file::HEADER_BYTES];
-        let read = file.read_at(0, &mut front)?;
-        let header = IndexHeader::decode(&front[..read]).ok_or_else(damaged)?;
-        let mut page_bytes = vec![0; file::PAGE_BYTES];
-        for page in 0..header.pages() {
-            let read = file.read_at(header.page_offset(page), &mut page_bytes)?;
-            for run in file::decode_page(&page_bytes[..read], page).ok_or_else(damaged)? {
-                if builder.has(&run.conversation) {
-                    found.entry(run.conversation).or_insert(place as u32);
-                }
+        let mut holds = |conversation: &Conversation| {
+            if builder.has(conversation) {
+                found.entry(*conversation).or_insert(place as u32);
             }
+        };
+        // An index that is damaged too is made anew in its turn; here its segment serves.
+        match indexed(files, *segment)? {
+            Some(all) => all.iter().for_each(&mut holds),
+            None => scanned(files, *segment, &mut holds)?,
         }
     }
     Ok(found)
+}
+
+/// The conversations of a segment, as its index says; `None` if that cannot be used.
+fn indexed(files: &dyn Files, segment: SegmentId) -> io::Result<Option<Vec<Conversation>>> {
+    let file = match files.open(&segment.index_name()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; file::PAGE_BYTES];
+    let read = file.read_at(0, &mut bytes[..file::HEADER_BYTES])?;
+    let Some(header) = IndexHeader::decode(&bytes[..read]) else { return Ok(None) };
+    let mut all = Vec::new();
+    for page in 0..header.pages() {
+        let read = file.read_at(header.page_offset(page), &mut bytes)?;
+        let Some(runs) = file::decode_page(&bytes[..read], page) else { return Ok(None) };
+        all.extend(runs.iter().map(|run| run.conversation));
+        all.dedup();
+    }
+    Ok(Some(all))
+}
+
+/// The conversations of a segment, as far as it can be read.
+fn scanned(files: &dyn Files, segment: SegmentId, holds: &mut dyn FnMut(&Conversation)) -> io::Result<()> {
+    let file = files.open(&segment.segment_name())?;
+    let Ok(mut scanner) = Scanner::open(&*file)? else { return Ok(()) };
+    loop {
+        match scanner.next()? {
+            Next::Batch(_, mut records) => {
+                while let Some((record, bytes)) = record::split(records) {
+                    if record.kind.is_entry() {
+                        holds(&record.conversation);
+                    }
+                    records = &records[bytes..];
+                }
+            }
+            Next::Corrupt(to) => scanner.resume(to),
+            Next::End | Next::Torn => return Ok(()),
+        }
+    }
 }

@@ -1,0 +1,236 @@
+//! History against a model, over random histories: both directions, across segments, shards and generations,
+//! with small caches, any order of completion, and damaged indexes.
+
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringwire_store::{Conversation, Direction, FetchError, Page, Query, RecoverOptions, When};
+use world::model::Item;
+use world::{World, owner};
+
+/// What a query must be answered with.
+fn expected(entries: &[Item], query: &Query) -> (Vec<Item>, bool) {
+    let mut page: Vec<Item> = Vec::new();
+    let mut bytes = 0;
+    let matching: Vec<&Item> = match query.direction {
+        Direction::Forward => entries.iter().filter(|item| item.sequence >= query.from).collect(),
+        Direction::Backward => entries.iter().rev().filter(|item| item.sequence <= query.from).collect(),
+    };
+    for item in &matching {
+        let full = page.len() == query.limit as usize;
+        if full || !page.is_empty() && bytes + item.payload.len() > query.bytes_max {
+            break;
+        }
+        bytes += item.payload.len();
+        page.push((*item).clone());
+    }
+    let more = page.len() < matching.len();
+    if query.direction == Direction::Backward {
+        page.reverse();
+    }
+    (page, more)
+}
+
+fn compare(page: &Page, expected: &(Vec<Item>, bool), query: &Query) {
+    let got: Vec<_> = page
+        .entries
+        .iter()
+        .map(|entry| Item {
+            kind: entry.kind.0,
+            sequence: entry.sequence,
+            time_ms: entry.time_ms,
+            payload: entry.payload.to_vec(),
+        })
+        .collect();
+    assert_eq!(got, expected.0, "{query:?}");
+    assert_eq!(page.more, expected.1, "{query:?}");
+}
+
+/// Entries of a conversation that are durable.
+fn durable(world: &World, conversation: &Conversation) -> Vec<Item> {
+    let count = world.durable.get(conversation).copied().unwrap_or(0);
+    let items = world.appended.0.get(conversation).into_iter().flatten().take(count);
+    items.filter(|item| item.is_entry()).cloned().collect()
+}
+
+fn query(world: &mut World) -> Query {
+    let conversation = [world.rng.below(u64::from(world.conversations) + 1) as u8; 16];
+    let head = durable(world, &conversation).len() as u64;
+    let direction = if world.rng.chance(50) { Direction::Forward } else { Direction::Backward };
+    let from = match world.rng.below(4) {
+        0 => 0,
+        1 => u64::MAX,
+        _ => world.rng.below(head + 3),
+    };
+    let limit = 1 + world.rng.below(40) as u32;
+    let bytes_max = if world.rng.chance(30) { world.rng.below(2000) as usize } else { usize::MAX };
+    Query { conversation, from, direction, limit, bytes_max }
+}
+
+/// Damages an index file that was not damaged before, one way or another.
+fn damage_an_index(world: &mut World, damaged: &mut BTreeSet<String>) {
+    let whole = |name: &String| name.ends_with(".idx") && !damaged.contains(name);
+    let names: Vec<_> = world.disk.names().into_iter().filter(whole).collect();
+    if names.is_empty() {
+        return;
+    }
+    let name = &names[world.rng.below(names.len() as u64) as usize];
+    damaged.insert(name.clone());
+    let mut bytes = world.disk.get(name);
+    match world.rng.below(4) {
+        0 => {
+            world.disk.with(|state| state.files.remove(name));
+            return;
+        }
+        1 => bytes.truncate(world.rng.below(bytes.len() as u64) as usize),
+        _ => {
+            for _ in 0..=world.rng.below(4) {
+                let at = world.rng.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << world.rng.below(8);
+            }
+        }
+    }
+    world.disk.set(name, bytes);
+}
+
+fn live(seed: u64, damage: bool) -> u64 {
+    let mut world = World::new(seed);
+    let mut answered = 0;
+    let mut damaged = BTreeSet::new();
+    for _ in 0..4 {
+        world.start(&RecoverOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let mut asked: BTreeMap<u64, (Query, (Vec<Item>, bool))> = BTreeMap::new();
+        for turn in 0..600 {
+            world.tick();
+            if world.rng.chance(10) {
+                let query = query(&mut world);
+                let answer = expected(&durable(&world, &query.conversation), &query);
+                let owner = owner(&query.conversation, world.shards.len());
+                let shard = &mut world.shards[owner];
+                shard.history.fetch(shard.journal.index(), turn, query).unwrap();
+                asked.insert(turn, (query, answer));
+            }
+            if damage && world.rng.chance(3) {
+                damage_an_index(&mut world, &mut damaged);
+            }
+            answered += collect(&mut world, &mut asked);
+        }
+        world.settle();
+        answered += collect(&mut world, &mut asked);
+        assert!(asked.is_empty(), "every query is answered");
+        for shard in &world.shards {
+            assert_eq!(shard.history.pending(), 0);
+        }
+        world.crash();
+    }
+    answered
+}
+
+fn collect(world: &mut World, asked: &mut BTreeMap<u64, (Query, (Vec<Item>, bool))>) -> u64 {
+    let mut answered = 0;
+    for shard in &mut world.shards {
+        while let Some((tag, result)) = shard.history.take_done() {
+            let (query, expected) = asked.remove(&tag).expect("asked");
+            compare(&result.unwrap_or_else(|error| panic!("{query:?}: {error}")), &expected, &query);
+            answered += 1;
+        }
+    }
+    answered
+}
+
+fn seeds(otherwise: u64) -> u64 {
+    std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn history_equals_the_model() {
+    let answered: u64 = (0..seeds(150))
+        .map(|seed| std::panic::catch_unwind(|| live(seed, false)).unwrap_or_else(|_| panic!("seed {seed}")))
+        .sum();
+    println!("{answered} queries answered");
+    assert!(answered > 100 * seeds(150));
+}
+
+#[test]
+fn a_damaged_index_is_made_anew_and_changes_no_answer() {
+    for seed in 0..seeds(150) {
+        std::panic::catch_unwind(|| live(seed, true)).unwrap_or_else(|_| panic!("seed {seed}"));
+    }
+}
+
+/// A store with some sealed segments, at rest.
+fn at_rest(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.start(&RecoverOptions::default()).unwrap();
+    for _ in 0..800 {
+        let shard = world.rng.below(world.shards.len() as u64) as usize;
+        world.append();
+        world.shards[shard].turn();
+        world.shards[shard].step();
+        world.observe();
+    }
+    world.settle();
+    world
+}
+
+#[test]
+fn a_damaged_segment_gives_an_error_and_never_a_wrong_entry() {
+    let (mut errors, mut answers) = (0, 0);
+    for seed in 0..60 {
+        let mut world = at_rest(seed);
+        let names: Vec<_> = world.disk.names().into_iter().filter(|name| name.ends_with(".seg")).collect();
+        for name in &names {
+            let mut bytes = world.disk.get(name);
+            let at = world.rng.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << world.rng.below(8);
+            world.disk.set(name, bytes);
+        }
+        for _ in 0..100 {
+            let query = query(&mut world);
+            let answer = expected(&durable(&world, &query.conversation), &query);
+            let owner = owner(&query.conversation, world.shards.len());
+            match world.shards[owner].fetch(query) {
+                Ok(page) => {
+                    compare(&page, &answer, &query);
+                    answers += 1;
+                }
+                Err(FetchError::Damaged { .. } | FetchError::Io { .. }) => errors += 1,
+                Err(FetchError::Busy { .. }) => panic!("nothing else is asked"),
+            }
+        }
+    }
+    assert!(errors > 20 && answers > 1000, "{errors} errors, {answers} answers");
+}
+
+#[test]
+fn requests_beyond_the_bound_are_refused() {
+    let mut world = at_rest(5);
+    world.crash();
+    world.start(&RecoverOptions::default()).unwrap();
+    let conversation = *world.appended.0.keys().next().unwrap();
+    let owner = owner(&conversation, world.shards.len());
+    let shard = &mut world.shards[owner];
+    let query =
+        Query { conversation, from: 1, direction: Direction::Forward, limit: 5, bytes_max: usize::MAX };
+    let refused = (0..200).find_map(|tag| shard.history.fetch(shard.journal.index(), tag, query).err());
+    assert_eq!(refused, Some(FetchError::Busy { waiting: 100 }));
+    shard.settle();
+    assert_eq!(shard.history.pending(), 0);
+}
+
+#[test]
+fn a_stopped_and_checkpointed_store_replays_nothing() {
+    for seed in 0..20 {
+        let mut world = at_rest(seed);
+        for shard in &mut world.shards {
+            shard.journal.stop();
+            shard.settle();
+            assert!(shard.journal.is_stopped());
+        }
+        while world.checkpointer.run(When::Now).unwrap().is_some() {}
+        world.crash();
+        let report = world.start(&RecoverOptions::default()).unwrap();
+        assert_eq!((report.replayed_records, report.torn.len(), report.repairs.len()), (0, 0, 0), "{report}");
+    }
+}
