@@ -163,3 +163,17 @@ fn the_hot_enums_stay_small() {
     assert!(size_of::<ClientFrame<'_>>() <= 96, "{}", size_of::<ClientFrame<'_>>());
     assert!(size_of::<ServerFrame<'_>>() <= 128, "{}", size_of::<ServerFrame<'_>>());
 }
+
+#[test]
+fn lists_end_where_they_end_lent_or_read() {
+    let users = [UserId::from_name("a"), UserId::from_name("b")];
+    let lent = Watch { request: 1, users: Users::from(&users) };
+    let mut out = Vec::new();
+    lent.encode(&mut Encoder::new(), &mut out);
+    let Ok(ClientFrame::Watch(read)) = ClientFrame::decode(only(&out)) else { panic!("not a Watch") };
+    for list in [lent.users, read.users] {
+        assert_eq!((list.get(1), list.get(2), list.get(usize::MAX)), (Some(users[1]), None, None));
+        assert!(list.iter().rev().eq([users[1], users[0]]) && list.iter().len() == 2);
+    }
+    assert!(Users::default().is_empty());
+}
