@@ -25,6 +25,7 @@ mod close;
 mod connection;
 #[expect(unsafe_code, reason = "the kernel reads and writes the memory of file operations")]
 mod file;
+mod open;
 mod receive;
 #[expect(unsafe_code, reason = "entries name memory; the promises about it are passed on here")]
 mod ring;
@@ -34,6 +35,9 @@ mod setup;
 #[expect(unsafe_code, reason = "frees what the kernel was lent, when it was given back")]
 mod teardown;
 mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -47,12 +51,11 @@ use bytes::Bytes;
 use crate::bell::spin;
 use crate::files::Files;
 use crate::slots::Slots;
-use crate::{
-    Bell, Completion, Config, ConnectionId, Counters, Driver, OpenError, Operation, Operations, sys,
-};
-use accept::{Acceptor, PLACES};
+use crate::{Bell, Completion, ConnectionId, Counters, Driver, Operation, Operations};
+use accept::Acceptor;
 use buffers::Buffers;
 use connection::Connection;
+pub(crate) use open::Refused;
 use ring::{CHUNK, Entered, Purpose, Ring};
 use token::{Opcode, Token};
 
@@ -84,78 +87,7 @@ pub struct UringDriver {
     _not_send: PhantomData<*const ()>,
 }
 
-/// Why there is no io_uring driver.
-pub(crate) enum Refused {
-    /// This kernel or container does not give it; why, as a sentence without its full stop.
-    Kernel(String),
-    /// Nothing to do with io_uring.
-    Other(OpenError),
-}
-
 impl UringDriver {
-    /// Opens the driver on the calling thread; gives the configuration back where io_uring is refused, so
-    /// that another driver may be opened with it.
-    pub(crate) fn open(config: Config) -> Result<Self, (Refused, Option<Config>)> {
-        let prepared = Self::prepare(&config);
-        let (ring, buffers) = match prepared {
-            Ok(prepared) => prepared,
-            Err(refused) => return Err((refused, Some(config))),
-        };
-        Self::assemble(ring, buffers, config).map_err(|error| (Refused::Other(error), None))
-    }
-
-    /// All that the kernel may refuse.
-    fn prepare(config: &Config) -> Result<(Ring, Buffers), Refused> {
-        let completions = match config.completions {
-            0 => setup::completions_for(config.connections_max),
-            wanted => wanted,
-        };
-        let io = setup::open(completions).map_err(Refused::Kernel)?;
-        let files = config.connections_max + PLACES;
-        let needed = u64::from(files);
-        let limit = sys::want_descriptors(needed)
-            .map_err(|error| Refused::Other(OpenError::io("reading the descriptor limit")(error)))?;
-        if limit < needed {
-            let connections_max = config.connections_max;
-            return Err(Refused::Other(OpenError::Descriptors { connections_max, needed, limit }));
-        }
-        let refused = |error: io::Error| Refused::Kernel(setup::explain(&error));
-        io.submitter().register_files_sparse(files).map_err(refused)?;
-        let buffers = Buffers::new(config.receive_buffers, config.receive_buffer_bytes)
-            .map_err(|error| Refused::Other(OpenError::io("mapping receive buffers")(error)))?;
-        buffers.register(&io).map_err(refused)?;
-        Ok((Ring::new(io), buffers))
-    }
-
-    fn assemble(ring: Ring, buffers: Buffers, config: Config) -> Result<Self, OpenError> {
-        let bell = Bell::new().map_err(OpenError::io("opening the doorbell's eventfd"))?;
-        bell.set_ring(ring.fd());
-        let mut driver = Self {
-            ring,
-            buffers: ManuallyDrop::new(buffers),
-            acceptor: ManuallyDrop::new(Acceptor::new(config.listener, config.send_buffer_bytes)?),
-            in_flight: ManuallyDrop::default(),
-            payloads: ManuallyDrop::default(),
-            slots: Slots::new(config.connections_max),
-            starved: VecDeque::new(),
-            stash: VecDeque::new(),
-            failed: None,
-            files: Files::new(config.shard, bell.clone()),
-            bell,
-            bells: Vec::new(),
-            spin: config.spin,
-            counters: Counters::default(),
-            _not_send: PhantomData,
-        };
-        driver.watch_bell();
-        driver.arm_accepts();
-        driver.enter(Purpose::Submit);
-        match driver.failed.take() {
-            None => Ok(driver),
-            Some(error) => Err(OpenError::io("entering io_uring")(error)),
-        }
-    }
-
     fn watch_bell(&mut self) {
         self.make_room(1);
         self.ring.watch_signals(self.bell.eventfd(), Token::new(Opcode::Doorbell, 0, 0));
@@ -191,6 +123,17 @@ impl UringDriver {
         while let Some(entered) = self.ring.take() {
             let payload = self.payload_of(entered);
             self.stash.push_back((entered, payload));
+        }
+    }
+
+    /// Takes all of them, also those that the kernel keeps aside.
+    fn stash_everything(&mut self) {
+        loop {
+            self.stash_completions();
+            if !self.ring.is_overflown() || self.failed.is_some() {
+                return;
+            }
+            self.enter(Purpose::Collect);
         }
     }
 
@@ -328,7 +271,7 @@ impl Driver for UringDriver {
         operations.check();
         if !self.payloads.is_empty() {
             // Two submits without a wait between them: the payloads of the first make way.
-            self.stash_completions();
+            self.stash_everything();
             if self.failed.is_none() {
                 self.payloads.clear();
             }

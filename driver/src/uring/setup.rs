@@ -13,10 +13,10 @@ const COMPLETIONS_MAX: u32 = 65_536;
 const COMPLETIONS_MIN: u32 = 4_096;
 
 /// One step of the ladder of set-up flags.
-type Features = fn(&mut io_uring::Builder);
+pub(super) type Features = fn(&mut io_uring::Builder);
 
 /// From the best to what every kernel with multishot receive has.
-const LADDER: [(&str, Features); 3] = [
+pub(super) const LADDER: [(&str, Features); 3] = [
     ("single issuer, deferred task work", |builder| {
         builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
     }),
@@ -55,10 +55,7 @@ pub(super) fn open(completions: u32) -> Result<IoUring, String> {
 fn open_with(completions: u32) -> io::Result<IoUring> {
     let mut last = io::Error::from_raw_os_error(libc::EINVAL);
     for (name, features) in LADDER {
-        let mut builder = IoUring::builder();
-        features(&mut builder);
-        builder.setup_clamp().setup_cqsize(completions.max(SUBMISSIONS));
-        match builder.build(SUBMISSIONS) {
+        match build(features, completions) {
             Ok(ring) => {
                 tracing::debug!(
                     features = name,
@@ -73,6 +70,13 @@ fn open_with(completions: u32) -> io::Result<IoUring> {
         }
     }
     Err(last)
+}
+
+pub(super) fn build(features: Features, completions: u32) -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    features(&mut builder);
+    builder.setup_clamp().setup_cqsize(completions.max(SUBMISSIONS));
+    builder.build(SUBMISSIONS)
 }
 
 /// Refuses a kernel without multishot receive (6.0) or without what comes before it.
