@@ -1,0 +1,53 @@
+//! Bugs that are put in on purpose, to see that they are found.
+//!
+//! Two live outside the server, in what the world does with its operations: the server cannot know. The third
+//! needs a place inside and is compiled in only with the feature `planted-bugs`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plant {
+    /// Some syncs are reported before the bytes are durable.
+    SkippedSync,
+    /// Two consecutive messages of one conversation change places on their way to a connection.
+    Overtaking,
+    /// A delivery that finds its ring full is thrown away.
+    #[cfg(feature = "planted-bugs")]
+    DropOnFullRing,
+}
+
+impl Plant {
+    /// All that this build has.
+    pub const ALL: &[Plant] = &[
+        Plant::SkippedSync,
+        Plant::Overtaking,
+        #[cfg(feature = "planted-bugs")]
+        Plant::DropOnFullRing,
+    ];
+}
+
+impl fmt::Display for Plant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Plant::SkippedSync => "skipped-sync",
+            Plant::Overtaking => "overtaking",
+            #[cfg(feature = "planted-bugs")]
+            Plant::DropOnFullRing => "drop-on-full-ring",
+        })
+    }
+}
+
+impl FromStr for Plant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Plant::ALL.iter().map(Plant::to_string).collect::<Vec<_>>().join(", ");
+        Plant::ALL
+            .iter()
+            .find(|plant| plant.to_string() == text)
+            .copied()
+            .ok_or_else(|| format!("there is no such bug; this build has {}", known()))
+    }
+}

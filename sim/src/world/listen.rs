@@ -1,0 +1,196 @@
+//! What the server says, as it leaves: each frame is told to everybody who can judge it.
+
+use bytes::{Bytes, BytesMut};
+use ringwire_protocol::ConversationId;
+use ringwire_protocol::UserId;
+use ringwire_protocol::code::Retry;
+use ringwire_protocol::frame;
+use ringwire_protocol::limits::FRAME_BYTES_CEILING;
+use ringwire_protocol::message::{Action, Durability, Kind, Membership, Message, Page, ServerFrame};
+
+use super::{Checks, Counts, World};
+use crate::check::exactly_once::{Acked, Author};
+use crate::check::{Promise, Room, Verdict};
+use crate::model::{Tap, Token};
+use crate::network::SocketId;
+
+/// What is known of one connection.
+pub(super) struct Line {
+    tap: Tap,
+    user: UserId,
+    origin: u64,
+}
+
+impl Line {
+    pub(super) fn new(user: UserId, origin: u64) -> Self {
+        Line { tap: Tap::default(), user, origin }
+    }
+}
+
+/// Who listens.
+struct Listener<'a> {
+    socket: u32,
+    user: UserId,
+    origin: u64,
+    ids: &'a [ConversationId],
+    checks: &'a mut Checks,
+    counts: &'a mut Counts,
+}
+
+impl World {
+    /// Bytes leave for this socket.
+    pub(super) fn hear(&mut self, id: SocketId, bytes: &[u8]) -> Verdict {
+        let Line { tap, user, origin } = &mut self.lines[id.0 as usize];
+        let mut listener = Listener {
+            socket: id.0,
+            user: *user,
+            origin: *origin,
+            ids: &self.ids,
+            checks: &mut self.checks,
+            counts: &mut self.counts,
+        };
+        tap.on_bytes(bytes, &mut |bytes, frame| listener.hear(bytes, frame))
+    }
+}
+
+impl Listener<'_> {
+    fn room(&self, id: ConversationId) -> Verdict<Room> {
+        match self.ids.iter().position(|known| *known == id) {
+            Some(room) => Ok(room),
+            None => Promise::Isolation.broken(format!("the server speaks of {id}, which nobody joined")),
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8], frame: &ServerFrame<'_>) -> Verdict {
+        match frame {
+            ServerFrame::Message(message) => self.hear_live(bytes, message),
+            ServerFrame::Page(page) => self.hear_page(page),
+            ServerFrame::Ack(ack) => {
+                let room = self.room(ack.conversation)?;
+                self.counts.acks += 1;
+                self.counts.duplicates += u64::from(ack.duplicate);
+                let synced = ack.durability == Durability::Synced;
+                self.checks.durability.on_acknowledged(room, ack.sequence, synced);
+                let author = Author { room, user: self.user, origin: self.origin };
+                let acked = Acked { sequence: ack.sequence, duplicate: ack.duplicate, synced };
+                self.checks.exactly_once.on_ack(author, ack.client_sequence, acked)
+            }
+            ServerFrame::Joined(joined) => {
+                let room = self.room(joined.conversation)?;
+                self.checks.durability.on_told(room, joined.head, "a head");
+                self.checks.isolation.on_named(room, self.user, joined.head);
+                // The answer to a request opens; the one to a cursor does not.
+                self.checks.order.on_attached(self.socket, room, joined.head, joined.request != 0)
+            }
+            ServerFrame::Head(head) => {
+                let room = self.room(head.conversation)?;
+                self.checks.durability.on_told(room, head.head, "a head");
+                self.checks.isolation.on_live(room, self.user, head.head);
+                self.checks.order.on_head(self.socket, room, head.head);
+                Ok(())
+            }
+            ServerFrame::Done(done) => {
+                if let Ok(room) = self.room(done.conversation) {
+                    // Who leaves is told where; who only closes is still told of what comes.
+                    match done.sequence {
+                        0 => self.checks.order.on_not_open(self.socket, room),
+                        _ => self.checks.order.on_detached(self.socket, room),
+                    }
+                }
+                Ok(())
+            }
+            ServerFrame::Reject(reject) => {
+                self.counts.rejects += 1;
+                self.counts.busy += u64::from(reject.code.retry() == Retry::Later);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hear_content(&mut self, room: Room, bytes: &[u8], message: &Message<'_>) -> Verdict {
+        if let Some(frame) = self.checks.order.on_content(room, message.sequence, bytes)? {
+            let synced = self.checks.exactly_once.is_synced(Token::of(message.body));
+            self.checks.durability.on_shown(room, message.sequence, frame, synced);
+        }
+        Ok(())
+    }
+
+    fn hear_live(&mut self, bytes: &[u8], message: &Message<'_>) -> Verdict {
+        self.counts.live += 1;
+        let room = self.room(message.conversation)?;
+        self.hear_content(room, bytes, message)?;
+        self.checks.isolation.on_live(room, self.user, message.sequence);
+        self.checks.order.on_live(self.socket, room, message.sequence)?;
+        // The entry that lets the user out is the last one that any of its connections gets.
+        if message.kind == Kind::Membership
+            && let Ok(membership) = Membership::decode(message.body)
+            && membership.user == self.user
+            && matches!(membership.action, Action::Left | Action::Removed)
+        {
+            self.checks.order.on_detached(self.socket, room);
+        }
+        Ok(())
+    }
+
+    fn hear_page(&mut self, page: &Page<'_>) -> Verdict {
+        self.counts.pages += 1;
+        let room = self.room(page.conversation)?;
+        let mut sequences = Vec::new();
+        each_message(page.frames, |bytes, message| {
+            sequences.push(message.sequence);
+            self.hear_content(room, bytes, message)
+        })?;
+        self.checks.durability.on_told(room, page.head, "a head");
+        if let Some(last) = sequences.last() {
+            self.checks.isolation.on_page(room, self.user, *last, page.head);
+        }
+        self.checks.order.on_page(room, page.from, page.to, &sequences)
+    }
+}
+
+/// The messages of a page.
+fn each_message(mut frames: &[u8], mut take: impl FnMut(&[u8], &Message<'_>) -> Verdict) -> Verdict {
+    loop {
+        let Ok(frame) = frame::split(&mut frames, FRAME_BYTES_CEILING) else {
+            return Promise::Order.broken("a page holds bytes that are no frame");
+        };
+        let Some(frame) = frame else { return Ok(()) };
+        match ServerFrame::decode(frame) {
+            Ok(ServerFrame::Message(message)) => take(frame.bytes, &message)?,
+            _ => return Promise::Order.broken("a page holds a frame that is no message"),
+        }
+    }
+}
+
+/// The planted overtaking: two consecutive messages of one conversation change places. `None`: there are none.
+pub(super) fn swap_messages(payload: &Bytes) -> Option<Bytes> {
+    let mut before: Option<(usize, usize, ConversationId)> = None;
+    let mut at = 0;
+    while at < payload.len() {
+        let (header, length) = match payload.get(at + 1)? & 0x7f {
+            126 => (4, usize::from(u16::from_be_bytes([*payload.get(at + 2)?, *payload.get(at + 3)?]))),
+            127 => return None,
+            short => (2, usize::from(short)),
+        };
+        let end = at + header + length;
+        let mut inside = payload.get(at + header..end)?;
+        let message =
+            match frame::split(&mut inside, FRAME_BYTES_CEILING).ok().flatten().map(ServerFrame::decode) {
+                Some(Ok(ServerFrame::Message(message))) => Some(message.conversation),
+                _ => None,
+            };
+        match (before, message) {
+            (Some((start, middle, first)), Some(second)) if first == second => {
+                let mut swapped = BytesMut::from(&payload[..start]);
+                swapped.extend_from_slice(&payload[middle..end]);
+                swapped.extend_from_slice(&payload[start..middle]);
+                swapped.extend_from_slice(&payload[end..]);
+                return Some(swapped.freeze());
+            }
+            _ => before = message.map(|conversation| (at, end, conversation)),
+        }
+        at = end;
+    }
+    None
+}

@@ -1,0 +1,324 @@
+//! One world: a server process, its clients, the network and the disk between and under them, under one clock.
+//!
+//! ```text
+//!   active: clients act, things go wrong      settling: nothing goes wrong, everything must come to rest
+//!        |                                         |
+//!        '---------- active_us ------------------->'--at rest--> power cut, boot --> audit: somebody new reads
+//!                                                                everything over the wire --> power cut, the log
+//! ```
+//!
+//! Everything is in one queue of events; an event changes the world and adds others. Nothing outside is asked:
+//! no clock, no thread, no file. One seed is one story.
+//!
+//! The parts of the product in it are real: shards (with their rings, sessions, conversations and journals),
+//! recovery, and client cores with their WebSocket transport.
+
+mod audit;
+mod boot;
+mod clients;
+mod dialling;
+mod event;
+mod faults;
+mod files;
+mod intruders;
+mod listen;
+mod look;
+mod process;
+mod queue;
+mod settings;
+mod sockets;
+mod trace;
+mod turn;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ringwire_protocol::ConversationId;
+
+pub use event::{Event, Work};
+pub use settings::Settings;
+pub use trace::Trace;
+
+use crate::check::bounds::Bounds;
+use crate::check::durability::Durability;
+use crate::check::exactly_once::ExactlyOnce;
+use crate::check::isolation::Isolation;
+use crate::check::order::Order;
+use crate::check::progress::Progress;
+use crate::check::{Promise, Room, Verdict, Violation};
+use crate::client::Client;
+use crate::disk::{Disk, SharedDisk};
+use crate::model::Log;
+use crate::network::Network;
+use crate::plant::Plant;
+use crate::random::Streams;
+use crate::workload::Intruder;
+use listen::Line;
+use process::Process;
+use queue::Queue;
+
+/// Events after which a world is given up: a shard or a client that never sleeps would otherwise run for ever.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// What to run besides the seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// A bug to put in.
+    pub plant: Option<Plant>,
+    /// Tell the story on standard output.
+    pub trace: bool,
+}
+
+/// How a world ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// Equal for equal stories.
+    pub hash: u64,
+    /// What happened in it.
+    pub counts: Counts,
+}
+
+/// What happened, so that a simulation in which nothing does is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events in all.
+    pub events: u64,
+    /// Messages in the journal at the end.
+    pub stored: u64,
+    /// Acknowledgements that left the server.
+    pub acks: u64,
+    /// Those that answered a repetition.
+    pub duplicates: u64,
+    /// Live messages that left the server.
+    pub live: u64,
+    /// Pages that left the server.
+    pub pages: u64,
+    /// Refusals that left the server.
+    pub rejects: u64,
+    /// Those that said: later.
+    pub busy: u64,
+    /// Messages that readers read.
+    pub read: u64,
+    /// Processes that died.
+    pub crashes: u64,
+    /// Processes that ended in good order.
+    pub drains: u64,
+    /// Journals that failed.
+    pub failures: u64,
+    /// Writes that a power cut took or tore.
+    pub torn: u64,
+    /// Starts that died half way.
+    pub half_starts: u64,
+    /// Sends that were cut short.
+    pub stalls: u64,
+    /// Connections that the server cut because they did not keep up.
+    pub slow: u64,
+    /// Connections that were broken.
+    pub cuts: u64,
+    /// Connections that were made.
+    pub dials: u64,
+    /// Publishes that clients wished for.
+    pub wishes: u64,
+    /// Reads of the disk for history.
+    pub disk_reads: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+}
+
+macro_rules! add_up {
+    ($into:ident, $from:ident: $($name:ident)*) => { $($into.$name += $from.$name;)* };
+}
+
+impl Counts {
+    /// Adds those of another world.
+    pub fn add(&mut self, other: &Counts) {
+        let into = self;
+        add_up!(into, other: events stored acks duplicates live pages rejects busy read crashes drains failures torn
+            half_starts stalls slow cuts dials wishes disk_reads checkpoints);
+    }
+}
+
+/// How far a world has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Active,
+    Settling,
+    Audit,
+    Over,
+}
+
+/// The checkers of one world.
+struct Checks {
+    order: Order,
+    durability: Durability,
+    exactly_once: ExactlyOnce,
+    isolation: Isolation,
+    bounds: Bounds,
+    progress: Progress,
+}
+
+/// See the module.
+pub struct World {
+    settings: Settings,
+    plant: Option<Plant>,
+    random: Streams,
+    now_us: u64,
+    /// What the wall's clock says beyond the time that has passed, milliseconds.
+    unix_ms: u64,
+    queue: Queue,
+    trace: Trace,
+    stage: Stage,
+    network: Network,
+    /// What each socket was sent, by its number.
+    lines: Vec<Line>,
+    disk: SharedDisk,
+    /// Operations of the disk take so many times longer until then.
+    slow_disk_until_us: u64,
+    /// How many of the next writes and creations fail.
+    disk_failures: u32,
+    /// The next job, or the next recovery, is cut off after so many steps.
+    fuse: Option<u32>,
+    process: Option<Process>,
+    epoch: u32,
+    clients: Vec<Client>,
+    intruders: Vec<Intruder>,
+    lives: u32,
+    names: Vec<String>,
+    ids: Vec<ConversationId>,
+    checks: Checks,
+    counts: Counts,
+}
+
+impl World {
+    /// The world of this seed, before anything has happened.
+    pub fn new(seed: u64, options: Options) -> Self {
+        let settings = Settings::draw(seed);
+        let names: Vec<String> = (0..settings.rooms).map(|room| format!("room-{room}")).collect();
+        let rooms = names.len();
+        let mut world = World {
+            plant: options.plant,
+            random: Streams::new(seed),
+            now_us: 0,
+            unix_ms: 1_800_000_000_000,
+            queue: Queue::default(),
+            trace: Trace::new(options.trace),
+            stage: Stage::Active,
+            network: Network::default(),
+            lines: Vec::new(),
+            disk: Disk::shared(),
+            slow_disk_until_us: 0,
+            disk_failures: 0,
+            fuse: None,
+            process: None,
+            epoch: 0,
+            clients: Vec::new(),
+            intruders: Vec::new(),
+            lives: 0,
+            ids: names.iter().map(|name| ConversationId::from_name(name)).collect(),
+            names,
+            checks: Checks {
+                order: Order::new(rooms, settings.limits.push_below < 100),
+                durability: Durability::new(rooms),
+                exactly_once: ExactlyOnce::default(),
+                isolation: Isolation::default(),
+                bounds: Bounds::default(),
+                progress: Progress::default(),
+            },
+            counts: Counts::default(),
+            settings,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        self.plan(0, Event::Boot);
+        for client in 0..self.settings.clients {
+            let user = client % self.settings.users;
+            self.add_client(format!("user-{user}"));
+        }
+        for _ in 0..self.settings.intruders {
+            self.add_intruder();
+        }
+        let first = self.random.faults.around(self.settings.faults.every_us);
+        self.plan(first, Event::Fault);
+        self.plan(self.settings.active_us, Event::Look);
+    }
+
+    /// Adds an event, `in_us` from now.
+    fn plan(&mut self, in_us: u64, event: Event) {
+        let tie = self.random.schedule.word();
+        self.queue.push(self.now_us + in_us, tie, event);
+    }
+
+    /// The room of a conversation.
+    fn room(&self, id: ConversationId) -> Verdict<Room> {
+        match self.ids.iter().position(|known| *known == id) {
+            Some(room) => Ok(room),
+            None => Promise::Isolation.broken(format!("the server speaks of {id}, which nobody joined")),
+        }
+    }
+
+    /// Lets everything happen, to the end.
+    fn run(&mut self) -> Verdict {
+        while self.stage != Stage::Over {
+            let Some((at_us, event)) = self.queue.pop() else {
+                return Promise::Progress.broken("nothing will ever happen again");
+            };
+            self.now_us = at_us;
+            self.counts.events += 1;
+            if self.counts.events > EVENTS_MAX {
+                return Promise::Progress.broken(format!("{EVENTS_MAX} events, and no end"));
+            }
+            self.on_event(event)?;
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: Event) -> Verdict {
+        match event {
+            Event::Turn { epoch, shard, version } => self.on_turn(epoch, shard, version),
+            Event::Dial(socket) => self.on_dial(socket),
+            Event::Answered(socket, accepted) => self.on_answered(socket, accepted),
+            Event::Arrive(socket, side) => self.on_arrive(socket, side),
+            Event::Room(socket, side) => self.on_room(socket, side),
+            Event::Released { epoch, shard, connection } => self.on_released(epoch, shard, connection),
+            Event::Disk { epoch, shard, work } => self.on_disk(epoch, shard, work),
+            Event::Wake { client, version } => self.on_wake(client, version),
+            Event::Act { client } => self.on_act(client),
+            Event::Thaw { client } => self.on_thaw(client),
+            Event::Intrude { intruder } => self.on_intrude(intruder),
+            Event::Fault => self.on_fault(),
+            Event::Checkpoint { epoch } => self.on_checkpoint(epoch),
+            Event::Boot => self.on_boot(),
+            Event::Look => self.on_look(),
+        }
+    }
+
+    /// The journal is this: everybody who can judge it does.
+    fn check_log(&mut self, log: &Log) -> Verdict {
+        self.checks.durability.on_log(log)?;
+        self.checks.order.on_log(log)
+    }
+}
+
+/// Runs the world of a seed.
+pub fn run(seed: u64, options: Options) -> Outcome {
+    // What panics is dropped with the world it was in.
+    let run = AssertUnwindSafe(|| {
+        let mut world = World::new(seed, options);
+        let result = world.run();
+        let mut violation = result.err();
+        if let Some(violation) = &mut violation {
+            violation.what = format!("{} (at {:.3} ms)", violation.what, world.now_us as f64 / 1000.0);
+        }
+        Outcome { violation, hash: world.trace.hash(), counts: world.counts }
+    });
+    catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        let violation = Violation { promise: Promise::Contract, what: format!("panic: {text}") };
+        Outcome { violation: Some(violation), hash: 0, counts: Counts::default() }
+    })
+}

@@ -1,0 +1,222 @@
+//! One turn of one shard, as its thread has it: completions, the end of the turn, operations.
+
+use ringwire::clock::Now;
+use ringwire_driver::{Completion, Operation, Operations};
+
+use super::World;
+use super::process::Ending;
+use crate::check::{Promise, Verdict};
+use crate::driver::Happened;
+use crate::network::{Chunk, Side};
+
+/// How often an ending shard looks whether it is done, microseconds.
+const ENDING_TURN_US: u64 = 10_000;
+
+/// How long the disk has for what was accepted, microseconds.
+const STOP_GRACE_US: u64 = 10_000_000;
+
+impl World {
+    pub(super) fn on_turn(&mut self, epoch: u32, shard: usize, version: u32) -> Verdict {
+        if !self.take_turn(epoch, shard, version) {
+            return Ok(());
+        }
+        let now = self.server_now();
+        let must_fail = self.hand_over_completions(epoch, shard, now);
+        self.hand_over_bytes(epoch, shard, now);
+        if self.end_shard(shard, now) {
+            return self.on_shard_over(shard);
+        }
+        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        seat.shard.end_of_turn(now);
+        if let Some(failure) = seat.shard.take_failure() {
+            seat.has_failed = true;
+            self.counts.failures += 1;
+            self.trace.tell(self.now_us, || format!("shard {shard} has failed: {failure}"));
+            self.end_process();
+        }
+        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        Promise::Durability.holds(!must_fail || seat.has_failed, || {
+            format!("a sync of shard {shard} has failed, and the shard does not say so")
+        })?;
+        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        let mut operations = std::mem::take(seat.shard.operations());
+        self.carry_out(epoch, shard, &mut operations)?;
+        self.check_levels(epoch, shard)?;
+        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        // The vectors go back for their memory.
+        *seat.shard.operations() = operations;
+        let has_work = seat.driver.has_work() || !seat.shard.is_idle();
+        let sleep_us = seat.shard.sleep_ms(now).map(|ms| ms * 1000);
+        let sleep_us = match seat.ending {
+            Some(_) => Some(sleep_us.unwrap_or(ENDING_TURN_US).min(ENDING_TURN_US)),
+            None => sleep_us,
+        };
+        let gap_us = self.random.schedule.within(1..=20);
+        match sleep_us {
+            _ if has_work => self.wake(shard, gap_us),
+            Some(sleep_us) => self.wake(shard, sleep_us.max(gap_us)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Everything that has completed. Whether the shard has learned of a failed sync.
+    fn hand_over_completions(&mut self, epoch: u32, shard: usize, now: Now) -> bool {
+        let (now_us, mut must_fail) = (self.now_us, false);
+        let World { process, trace, .. } = self;
+        let Some(process) = process.as_mut().filter(|process| process.epoch == epoch) else { return false };
+        let seat = &mut process.seats[shard];
+        trace.note(now_us, "turn", shard as u64, seat.driver.inbox.len() as u64);
+        while let Some(happened) = seat.driver.inbox.pop_front() {
+            let of = match &happened {
+                Happened::Writable(connection) => {
+                    // Closed meanwhile: nothing is said of it any more.
+                    match seat.driver.slots.get(*connection) {
+                        Some(occupant) if !occupant.is_closing && !occupant.is_disconnected => {
+                            occupant.is_stalled = false;
+                        }
+                        _ => continue,
+                    }
+                    connection.slot
+                }
+                Happened::Closed(connection) => {
+                    seat.driver.slots.remove(*connection);
+                    connection.slot
+                }
+                Happened::Accepted(connection, _)
+                | Happened::Stalled(connection, ..)
+                | Happened::Disconnected(connection, _) => connection.slot,
+                Happened::Synced(_, result) => {
+                    must_fail |= result.is_err();
+                    0
+                }
+                _ => 0,
+            };
+            trace.note(now_us, happened.name(), shard as u64, u64::from(of));
+            seat.shard.on_completion(now, happened.completion());
+        }
+        must_fail
+    }
+
+    /// A piece of what has arrived, for each connection that has any.
+    fn hand_over_bytes(&mut self, epoch: u32, shard: usize, now: Now) {
+        let Some(seat) = self.seat(epoch, shard) else { return };
+        for _ in 0..seat.driver.readable.len() {
+            let Some(seat) = self.seat(epoch, shard) else { return };
+            let Some(connection) = seat.driver.readable.pop_front() else { return };
+            let Some(occupant) = seat.driver.slots.get(connection) else { continue };
+            occupant.is_readable = false;
+            if occupant.is_closing || occupant.is_disconnected {
+                continue;
+            }
+            let id = occupant.socket;
+            let most = self.random.network.within(1..=self.settings.network.piece as u64) as usize;
+            let Some(socket) = self.network.get(id) else { continue };
+            socket.up.join_arrived();
+            let Some(chunk) = socket.up.read(most) else { continue };
+            let more = socket.up.is_readable();
+            self.tell_writer(id, Side::Server);
+            self.trace.note(self.now_us, "received", shard as u64, u64::from(connection.slot));
+            let Some(seat) = self.seat(epoch, shard) else { return };
+            match chunk {
+                Chunk::Bytes(bytes) => {
+                    let mut data = bytes.to_vec();
+                    seat.shard.on_completion(now, Completion::Received { connection, data: &mut data });
+                    if more {
+                        seat.driver.on_readable(connection);
+                    }
+                }
+                Chunk::End | Chunk::Reset => {
+                    if let Some(occupant) = seat.driver.slots.get(connection) {
+                        occupant.is_disconnected = true;
+                    }
+                    let broken = chunk == Chunk::Reset;
+                    seat.shard.on_completion(now, Happened::Disconnected(connection, broken).completion());
+                }
+            }
+        }
+    }
+
+    /// What an ending process does in a shard's turn. Whether the shard's thread ends.
+    fn end_shard(&mut self, shard: usize, now: Now) -> bool {
+        let (now_us, drain_ms) = (self.now_us, self.settings.drain_ms);
+        let Some(process) = self.process.as_mut().filter(|process| process.is_ending) else { return false };
+        let seat = &mut process.seats[shard];
+        let ending = seat.ending.get_or_insert_with(|| {
+            seat.shard.drain((drain_ms / 2) as u32);
+            Ending { until_us: now_us + drain_ms * 1000, is_stopped: false }
+        });
+        let over = seat.shard.is_drained() || now_us >= ending.until_us;
+        if over && !ending.is_stopped {
+            ending.is_stopped = true;
+            seat.shard.stop(now);
+        }
+        let given_up = now_us >= ending.until_us + STOP_GRACE_US;
+        ending.is_stopped && (seat.shard.is_stopped() || given_up)
+    }
+
+    fn carry_out(&mut self, epoch: u32, shard: usize, operations: &mut Operations) -> Verdict {
+        let mut payloads = std::mem::take(&mut operations.payloads);
+        for send in operations.sends.drain(..) {
+            self.send(epoch, shard, send.connection, &payloads[send.payload.0 as usize])?;
+        }
+        payloads.clear();
+        operations.payloads = payloads;
+        for operation in operations.rest.drain(..) {
+            match operation {
+                Operation::Close { connection } => self.close(epoch, shard, connection),
+                Operation::StopAccepting => {
+                    if let Some(seat) = self.seat(epoch, shard) {
+                        seat.driver.is_accepting = false;
+                    }
+                }
+                Operation::Ring { shard: other } => {
+                    if let Some(seat) = self.seat(epoch, other) {
+                        seat.driver.inbox.push_back(Happened::Rung);
+                        let in_us = self.random.schedule.within(1..=10);
+                        self.wake(other, in_us);
+                    }
+                }
+                file_operation => self.ask_disk(epoch, shard, file_operation)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that has a limit.
+    fn check_levels(&mut self, epoch: u32, shard: usize) -> Verdict {
+        let connections_max = self.settings.connections_max as usize;
+        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        let (live, known) = (seat.driver.slots.live(), seat.shard.sessions().len());
+        let (files, jobs) = (seat.driver.files.len(), seat.driver.jobs.len());
+        let bounds = &mut self.checks.bounds;
+        bounds.on_level("connections of a shard, as it counts them", known, live)?;
+        bounds.on_level("connections of a shard", live, connections_max)?;
+        bounds.on_level("files open at once", files, 80)?;
+        bounds.on_level("jobs that wait", jobs, 16)
+    }
+
+    /// A shard's thread has ended: what it had open closes.
+    fn on_shard_over(&mut self, shard: usize) -> Verdict {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let (epoch, seat) = (process.epoch, &mut process.seats[shard]);
+        seat.is_over = true;
+        let is_over = process.seats.iter().all(|seat| seat.is_over);
+        self.trace.note(self.now_us, "shard-over", u64::from(epoch), shard as u64);
+        let of_shard: Vec<_> = self
+            .network
+            .open()
+            .filter(|(_, socket)| socket.home.is_some_and(|home| (home.epoch, home.shard) == (epoch, shard)))
+            .map(|(id, _)| id)
+            .collect();
+        for id in of_shard {
+            self.hang_up(id, false);
+        }
+        if is_over {
+            self.counts.drains += 1;
+            self.process = None;
+            self.plan_boot();
+        }
+        Ok(())
+    }
+}
