@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the tool that runs, times and reads things")]
 
 mod autobahn;
+mod bench;
 mod codegen;
 mod fuzz;
 mod process;
@@ -86,8 +87,6 @@ fn run(verb: Verb) -> Result<(), String> {
         ),
         Verb::Fuzz(options) => fuzz::run(&project, &options),
         Verb::Autobahn(options) => autobahn::run(&project, &options),
-        Verb::Bench(PassedOn { arguments }) => process::run(
-            project.cargo().args(["run", "-p", "ringwire-perf", "--release", "--"]).args(arguments),
-        ),
+        Verb::Bench(PassedOn { arguments }) => bench::bench(&project, &arguments),
     }
 }
