@@ -30,6 +30,17 @@ pub enum Report {
         /// Why.
         error: String,
     },
+    /// What it did, as it ends in good order.
+    Served {
+        /// Which shard.
+        shard: u16,
+        /// Its connections' side.
+        sessions: crate::session::Counters,
+        /// Its conversations' side.
+        conversations: crate::conversation::Counters,
+        /// Its driver.
+        driver: ringwire_driver::Counters,
+    },
     /// Its thread has ended.
     Ended,
 }

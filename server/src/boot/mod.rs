@@ -187,6 +187,9 @@ async fn watch(
                     code = ExitCode::FAILURE;
                     control.drain();
                 }
+                Some(Report::Served { shard, sessions, conversations, driver }) => {
+                    tracing::info!(shard, ?sessions, ?conversations, ?driver, "served");
+                }
                 Some(Report::Ended) => ended += 1,
                 None => break,
             },

@@ -53,6 +53,13 @@ pub fn run(plan: Plan, control: &Control, all_hung: &Barrier) {
     if let Err(error) = turns(&shard, &mut driver, plan.clock, control, plan.drain) {
         control.report(Report::Failed { shard: index, error: format!("its driver failed: {error}") });
     }
+    let shard = shard.borrow();
+    control.report(Report::Served {
+        shard: index,
+        sessions: shard.sessions().counters,
+        conversations: shard.conversations().counters,
+        driver: driver.counters(),
+    });
 }
 
 /// Says that a shard's thread is over, however it came to that: a shard that panics takes the others down in
