@@ -28,21 +28,18 @@ impl Sessions {
 
     fn send_due(&mut self, due: &[ConnectionId], operations: &mut Operations, slow: &mut Vec<ConnectionId>) {
         let connections = &mut self.connections;
-        // A slot's occupant changes only between turns, so the ids of this turn are of this turn.
-        let queue_of = |id: &ConnectionId, connections: &[Option<Box<_>>]| -> Queue {
-            connections[id.slot as usize]
-                .as_deref()
-                .map_or(Queue::EMPTY, |connection: &crate::transport::connection::Connection| {
-                    connection.queue
-                })
+        // A slot's occupant changes only between turns, so the ids of this turn are of this turn. One that can be
+        // written to again and then has something due is listed twice: what is due to it is taken once.
+        let mut take_queue = |id: &ConnectionId| {
+            let connection = connections[id.slot as usize].as_deref_mut();
+            connection.map_or(Queue::EMPTY, |due| std::mem::replace(&mut due.queue, Queue::EMPTY))
         };
-        let queues: Vec<Queue> = due.iter().map(|id| queue_of(id, connections)).collect();
+        let queues: Vec<Queue> = due.iter().map(&mut take_queue).collect();
         let with_queue = queues.iter().copied().filter(|queue| *queue != Queue::EMPTY);
         let mut ids = due.iter().zip(&queues).filter(|(_, queue)| **queue != Queue::EMPTY).map(|(id, _)| *id);
         self.queues.finish(with_queue, operations, |operations, payload| {
             let Some(id) = ids.next() else { return };
             let Some(connection) = connections[id.slot as usize].as_deref_mut() else { return };
-            connection.queue = Queue::EMPTY;
             match &mut connection.stalled {
                 Some(stalled) => stalled.push(operations.payloads[payload.0 as usize].clone()),
                 None if matches!(connection.stage, Stage::Closed) => {}
