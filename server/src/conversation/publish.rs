@@ -154,10 +154,14 @@ impl Conversations {
         id: ConversationId,
         draft: &Draft<'_>,
     ) -> Result<Entry, Refusal> {
+        let (head, last_ms) =
+            self.by_id.get(&id).map_or((0, 0), |known| (known.state.head, known.state.time_ms));
+        // The clock may have been set back since.
+        let time_ms = now.unix_ms.max(last_ms);
         let message = Message {
             conversation: id,
-            sequence: self.by_id.get(&id).map_or(0, |conversation| conversation.state.head) + 1,
-            time_ms: now.unix_ms,
+            sequence: head + 1,
+            time_ms,
             sender: draft.sender,
             origin: draft.origin,
             client_sequence: draft.client_sequence,
@@ -169,13 +173,13 @@ impl Conversations {
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
         self.log
-            .append(id, message.sequence, now.unix_ms, frame.frame_bytes())
+            .append(id, message.sequence, time_ms, frame.frame_bytes())
             .map_err(|error| Refusal::of_append(&error))?;
         self.by_id.entry(id).or_default().state.apply(&message);
         Ok(Entry {
             conversation: id,
             sequence: message.sequence,
-            time_ms: now.unix_ms,
+            time_ms,
             client_sequence: draft.client_sequence,
             frame,
         })

@@ -28,6 +28,9 @@ pub struct State {
     pub name: Box<str>,
     /// Sequence of the last entry; 0 before the first.
     pub head: u64,
+    /// When the last entry was accepted, milliseconds since 1970. No later entry says less, whatever the clock
+    /// does.
+    pub time_ms: u64,
     /// Sequences up to here may have been shown before they were synced; not less than what was shown.
     pub reserved: u64,
     /// In the order of their ids, which is the order of the paged list.
@@ -55,6 +58,7 @@ impl State {
     pub fn apply(&mut self, message: &Message<'_>) {
         debug_assert_eq!(message.sequence, self.head + 1, "sequences are dense");
         self.head = message.sequence;
+        self.time_ms = self.time_ms.max(message.time_ms);
         if message.client_sequence != 0 {
             self.devices
                 .entry((message.sender, message.origin))
@@ -89,6 +93,7 @@ impl State {
         out.push(VERSION);
         put_text(out, &self.name);
         put(out, self.head);
+        put(out, self.time_ms);
         put(out, self.reserved);
         put(out, self.members.len() as u64);
         for (user, member) in &self.members {
@@ -124,6 +129,7 @@ impl State {
         let mut state = State {
             name: input.text()?,
             head: input.number()?,
+            time_ms: input.number()?,
             reserved: input.number()?,
             ..State::default()
         };
@@ -214,7 +220,8 @@ mod tests {
     use super::*;
 
     fn sample() -> State {
-        let mut state = State { name: "lobby".into(), head: 300, reserved: 1024, ..State::default() };
+        let mut state =
+            State { name: "lobby".into(), head: 300, time_ms: 7, reserved: 1024, ..State::default() };
         for (name, role) in [("ada", Role::Owner), ("bob", Role::Member), ("\u{fc}mit", Role::Reader)] {
             state.members.insert(UserId::from_name(name), MemberState { role, name: name.into() });
         }
