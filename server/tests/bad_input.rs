@@ -155,6 +155,10 @@ fn tokens_are_refused_with_the_reason() {
     raw.hello(&good, "d");
     assert!(matches!(raw.next().get(), ServerFrame::Welcome(_)));
     raw.join("room:1");
+    // A newer token of the same user is taken in place; one of another user is not.
+    raw.frame(|encoder, out| ringwire_protocol::message::Refresh { token: &sign("2h") }.encode(encoder, out));
+    let done = raw.next_where(|frame| !matches!(frame, ServerFrame::Message(_)));
+    assert!(matches!(done.get(), ServerFrame::Done(done) if done.request == 0));
     // What the token does not allow to join is out of reach, and the connection stays.
     raw.frame(|encoder, out| Join { request: 5, name: "private" }.encode(encoder, out));
     let reject = raw.next_where(|frame| matches!(frame, ServerFrame::Reject(_)));
@@ -187,6 +191,12 @@ fn what_a_stranger_asks_of_a_conversation_is_refused_and_the_connection_stays() 
         raw.publish("nowhere", 1, b"?");
         let reject = raw.next();
         assert!(matches!(reject.get(), ServerFrame::Reject(r) if r.code == Code::NO_SUCH_CONVERSATION));
+        let long = "x".repeat(1000);
+        for (request, name, code) in [(5, "", Code::NAME_INVALID), (6, &*long, Code::NAME_TOO_LONG)] {
+            raw.frame(|encoder, out| Join { request, name }.encode(encoder, out));
+            let reject = raw.next();
+            assert!(matches!(reject.get(), ServerFrame::Reject(r) if r.code == code && r.request == request));
+        }
         raw.join("of my own");
     });
 }

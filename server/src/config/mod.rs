@@ -361,7 +361,10 @@ mod tests {
     #[test]
     fn the_operators_manual_has_the_table() {
         let manual = include_str!("../../../docs/operating.md");
-        assert!(manual.contains(&documentation()), "put the output of `ringwire config doc` into docs/operating.md");
+        assert!(
+            manual.contains(&documentation()),
+            "put the output of `ringwire config doc` into docs/operating.md"
+        );
     }
 
     #[test]

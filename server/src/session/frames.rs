@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::code::Code;
+use ringwire_protocol::fault::check_name;
 use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{
     ClientFrame, Done, Fetch, Hello, Join, Pong, Publish, Refresh, Reject, VERSION, Welcome,
@@ -116,6 +117,8 @@ impl Sessions {
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         if session.identity.user == identity.user {
             session.identity = identity;
+            let done = Done { request: 0, conversation: ConversationId::ZERO, sequence: 0 };
+            self.say(id, |encoder, out| done.encode(encoder, out));
         } else {
             let reason = "the new token belongs to another user; connect again for that one";
             self.close(now, id, Code::USER_CHANGED, reason, mesh);
@@ -167,6 +170,10 @@ impl Sessions {
     fn on_join(&mut self, id: ConnectionId, join: &Join<'_>, mesh: &mut Mesh) {
         let Some(author) = self.author_of(id) else { return };
         let conversation = ConversationId::from_name(join.name);
+        if let Err(fault) = check_name(join.name) {
+            // The connection is in order; only this request is not.
+            return self.refuse_request(id, join.request, conversation, fault.code(), &fault.to_string());
+        }
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         let request = join.request;
         if !session.identity.may_join(join.name) {

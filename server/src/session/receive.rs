@@ -150,18 +150,6 @@ impl Sessions {
         }
         match ClientFrame::decode(frame) {
             Ok(frame) => self.on_client_frame(now, id, frame, mesh),
-            Err(fault @ (Fault::NameInvalid | Fault::NameTooLong { .. })) => {
-                // The connection is in order; only this request is not.
-                let reject = ringwire_protocol::message::Reject {
-                    request: 0,
-                    conversation: ringwire_protocol::id::ConversationId::ZERO,
-                    client_sequence: 0,
-                    code: fault.code(),
-                    retry_after_ms: 0,
-                    reason: &fault.to_string(),
-                };
-                self.reject(id, &reject);
-            }
             Err(fault) => self.on_fault(now, id, &fault, mesh),
         }
     }
