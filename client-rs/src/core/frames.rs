@@ -248,8 +248,8 @@ impl Core {
     fn on_page(&mut self, now: Duration, page: &Page<'_>) {
         let Some(request) = self.answer(page.request) else { return };
         match request.ask {
-            Ask::Fill { conversation, .. } if conversation == page.conversation => {
-                self.on_fill_page(now, page)
+            Ask::Fill { conversation, from, .. } if conversation == page.conversation => {
+                self.on_fill_page(now, page, from)
             }
             Ask::History { conversation, .. } if conversation == page.conversation => {
                 match messages(page) {
@@ -276,10 +276,10 @@ impl Core {
         }
     }
 
-    fn on_fill_page(&mut self, now: Duration, page: &Page<'_>) {
+    /// `asked_from`: what came next when the page was asked for. A gap told before the page is progress, too.
+    fn on_fill_page(&mut self, now: Duration, page: &Page<'_>, asked_from: u64) {
         let id = page.conversation;
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let next_before = conversation.feed.next();
         let mut fault = None;
         let result = each_message(page, |message| {
             conversation.feed.on_paged(message, &self.config.limits, &mut self.events);
@@ -294,7 +294,7 @@ impl Core {
         }
         conversation.feed.on_head(page.head);
         conversation.feed.set_fill(Fill::Idle);
-        conversation.feed.on_page_end(next_before);
+        conversation.feed.on_page_end(asked_from);
         if let Some(error) = fault {
             return self.on_fault(error);
         }
