@@ -1,0 +1,256 @@
+//! Messages as lines for people.
+//!
+//! ```text
+//! ──────── Monday 23 November 2026 ────────
+//! 14:02 ada       hello, is anybody there?
+//! 14:02 —         bob joined
+//! 14:03 bob       yes                          (✓ behind one's own)
+//! ```
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use ringwire_client::{Action, Gap, Kind, Member, Message, Role, UserId};
+
+use super::style::Style;
+use super::text;
+
+/// Columns of names; longer ones are cut.
+const NAME_COLUMNS: usize = 16;
+
+/// Draws messages; remembers the day of the last one.
+#[derive(Debug)]
+pub(super) struct Renderer {
+    style: Style,
+    zone: TimeZone,
+    day: Option<Date>,
+    me: UserId,
+}
+
+impl Renderer {
+    pub(super) fn new(style: Style, zone: TimeZone, me: UserId) -> Self {
+        Self { style, zone, day: None, me }
+    }
+
+    /// The lines of a message, the day before it if that is another one. `name` gives names of users.
+    pub(super) fn message(&mut self, message: &Message, name: impl Fn(UserId) -> String) -> String {
+        let zoned = timestamp(message.time_ms).to_zoned(self.zone.clone());
+        let mut out = String::new();
+        if self.day.replace(zoned.date()) != Some(zoned.date()) {
+            let day = zoned.strftime("──────── %A %-d %B %Y ────────").to_string();
+            out.push_str(&self.style.dim(&day));
+            out.push('\n');
+        }
+        let time = self.style.dim(&zoned.strftime("%H:%M").to_string());
+        if let Some(notice) = notice(message, &name) {
+            out.push_str(&format!("{time} {}\n", self.style.dim(&format!("— {notice}"))));
+            return out;
+        }
+        let sender = text::name(&name(message.sender), NAME_COLUMNS);
+        let sender = self.style.name(message.sender, &sender);
+        let mark = if message.sender == self.me { self.style.good(" ✓") } else { String::new() };
+        let body = body(message);
+        let mut lines = body.lines();
+        out.push_str(&format!("{time} {sender}  {}", lines.next().unwrap_or_default()));
+        for line in lines {
+            out.push_str(&format!("\n        {line}"));
+        }
+        out.push_str(&mark);
+        out.push('\n');
+        out
+    }
+
+    /// What comes next is not of the day of what came before.
+    pub(super) fn forget_day(&mut self) {
+        self.day = None;
+    }
+
+    /// What was typed and is not acknowledged yet.
+    pub(super) fn pending(&self, body: &str) -> String {
+        self.style.dim(&format!("      … {}\n", text::in_line(body)))
+    }
+
+    /// What was typed and will not be sent.
+    pub(super) fn refused(&self, body: &str, why: &str) -> String {
+        self.style.bad(&format!("      ✗ not sent: {} ({})\n", text::in_line(body), text::in_line(why)))
+    }
+
+    /// A gap in the conversation.
+    pub(super) fn gap(&self, gap: Gap) -> String {
+        let Gap { from, to, cause } = gap;
+        self.style.warning(&format!("      — messages {from} to {to} are missing: {cause}\n"))
+    }
+
+    /// Something that is not from the conversation.
+    pub(super) fn note(&self, note: &str) -> String {
+        self.style.dim(&format!("      — {}\n", text::in_line(note)))
+    }
+
+    /// The connection needs patience.
+    pub(super) fn warning(&self, note: &str) -> String {
+        self.style.warning(&format!("      … {}\n", text::in_line(note)))
+    }
+
+    /// Something went well again.
+    pub(super) fn good(&self, note: &str) -> String {
+        self.style.good(&format!("      ✓ {}\n", text::in_line(note)))
+    }
+
+    /// It is over.
+    pub(super) fn bad(&self, note: &str) -> String {
+        self.style.bad(&format!("      ✗ {}\n", text::in_line(note)))
+    }
+
+    /// The members, by role and name.
+    pub(super) fn members(&self, members: &[Member]) -> String {
+        let mut sorted: Vec<&Member> = members.iter().collect();
+        sorted.sort_by(|a, b| b.role.cmp(&a.role).then_with(|| a.name.cmp(&b.name)));
+        let mut out = self.note(&format!("{} members", members.len()));
+        for member in sorted {
+            let name = self.style.name(member.user, &text::name(&member.name, NAME_COLUMNS));
+            out.push_str(&format!("        {name} {}\n", self.style.dim(role(member.role))));
+        }
+        out
+    }
+}
+
+/// The time of a message off a terminal, exact and the same everywhere.
+pub(super) fn utc(time_ms: u64) -> String {
+    timestamp(time_ms).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn timestamp(time_ms: u64) -> Timestamp {
+    i64::try_from(time_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The name of a role, as in the protocol.
+pub(super) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Reader => "reader",
+        Role::Member => "member",
+        Role::Admin => "admin",
+        Role::Owner => "owner",
+    }
+}
+
+/// What happened, if the message is no content but news.
+fn notice(message: &Message, name: impl Fn(UserId) -> String) -> Option<String> {
+    if message.kind == Kind::System {
+        return Some(text::in_line(message.text().unwrap_or("(system message)")));
+    }
+    let membership = message.membership()?;
+    let who = text::name(membership.name, NAME_COLUMNS);
+    let by = || text::name(&name(message.sender), NAME_COLUMNS);
+    Some(match membership.action {
+        Action::Created => format!("{who} created {}", text::in_line(membership.conversation_name)),
+        Action::Joined => format!("{who} joined"),
+        Action::Left => format!("{who} left"),
+        Action::Added => format!("{} added {who}", by()),
+        Action::Removed => format!("{} removed {who}", by()),
+        Action::RoleChanged => format!("{who} is {} now, says {}", role(membership.role), by()),
+    })
+}
+
+/// The content as text, several lines perhaps, harmless.
+fn body(message: &Message) -> String {
+    let content = || text::shown(message.text().unwrap_or("(not text)"));
+    let reference = message.reference;
+    match message.kind {
+        Kind::Text if reference == 0 => content(),
+        Kind::Text => format!("(to {reference}) {}", content()),
+        Kind::Edit => format!("(edits {reference}) {}", content()),
+        Kind::Delete => format!("(deletes {reference})"),
+        Kind::Reaction => format!("(reacts to {reference}) {}", content()),
+        Kind::Media => format!("(media) {}", content()),
+        Kind::Application => format!("(application message of {} bytes)", message.body.len()),
+        Kind::Membership | Kind::System | Kind::Unknown => "(not supported here)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringwire_client::ConversationId;
+
+    use super::*;
+
+    /// 23 November 2026, 23:30 UTC.
+    const EVENING_MS: u64 = 1_795_476_600_000;
+
+    fn message(kind: Kind, sender: &str, body: &[u8]) -> Message {
+        Message {
+            conversation: ConversationId::from_name("r"),
+            sequence: 7,
+            time_ms: EVENING_MS,
+            sender: UserId::from_name(sender),
+            origin: 1,
+            client_sequence: 1,
+            reference: if kind.refers() { 3 } else { 0 },
+            kind,
+            body: body.to_vec().into(),
+        }
+    }
+
+    fn renderer() -> Renderer {
+        Renderer::new(Style::new(false), TimeZone::UTC, UserId::from_name("me"))
+    }
+
+    fn name(user: UserId) -> String {
+        if user == UserId::from_name("me") { "me".into() } else { "bob".into() }
+    }
+
+    #[test]
+    fn a_day_is_named_once() {
+        let mut renderer = renderer();
+        let first = renderer.message(&message(Kind::Text, "bob", b"hi"), name);
+        assert_eq!(first, "──────── Monday 23 November 2026 ────────\n23:30 bob  hi\n");
+        assert_eq!(renderer.message(&message(Kind::Text, "bob", b"ho"), name), "23:30 bob  ho\n");
+        let mut next = message(Kind::Text, "bob", b"morning");
+        next.time_ms += 3_600_000;
+        let next = renderer.message(&next, name);
+        assert_eq!(next, "──────── Tuesday 24 November 2026 ────────\n00:30 bob  morning\n");
+    }
+
+    #[test]
+    fn ones_own_messages_have_their_mark() {
+        let mut renderer = renderer();
+        renderer.message(&message(Kind::Text, "bob", b"hi"), name);
+        assert_eq!(renderer.message(&message(Kind::Text, "me", b"a\nb"), name), "23:30 me  a\n        b ✓\n");
+    }
+
+    #[test]
+    fn each_kind_is_told_in_words() {
+        let mut renderer = renderer();
+        renderer.message(&message(Kind::Text, "bob", b"hi"), name);
+        let cases = [
+            (Kind::Edit, &b"better"[..], "23:30 bob  (edits 3) better\n"),
+            (Kind::Delete, b"", "23:30 bob  (deletes 3)\n"),
+            (Kind::Reaction, "👍".as_bytes(), "23:30 bob  (reacts to 3) 👍\n"),
+            (Kind::Application, b"\0\x01", "23:30 bob  (application message of 2 bytes)\n"),
+            (Kind::Unknown, b"?", "23:30 bob  (not supported here)\n"),
+            (Kind::System, b"maintenance at noon", "23:30 — maintenance at noon\n"),
+            (Kind::Membership, b"broken", "23:30 bob  (not supported here)\n"),
+            (Kind::Text, b"\xff\xfe", "23:30 bob  (not text)\n"),
+            (Kind::Text, b"", "23:30 bob  \n"),
+        ];
+        for (kind, body, expected) in cases {
+            assert_eq!(renderer.message(&message(kind, "bob", body), name), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_draws_on_this_terminal_but_us() {
+        let mut renderer = renderer();
+        let evil = message(Kind::Text, "bob", "\u{1b}[2J\u{9b}H\u{202e}x\r\u{8}".as_bytes());
+        let line = renderer.message(&evil, |_| "\u{1b}]0;title\u{7}".to_owned());
+        assert!(!line.chars().any(|char| char.is_control() && char != '\n'), "{line:?}");
+    }
+
+    #[test]
+    fn times_no_calendar_has_do_no_harm() {
+        assert_eq!(utc(u64::MAX), "1970-01-01T00:00:00.000Z");
+        assert_eq!(utc(EVENING_MS + 7), "2026-11-23T23:30:00.007Z");
+    }
+}
