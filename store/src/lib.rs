@@ -7,6 +7,7 @@
 //! * [`Journal`] is the writing state machine of one shard: records in, [`JournalOp`]s out.
 //! * [`History`] is the reading state machine of one shard: queries in, [`HistoryOp`]s out.
 //! * [`Checkpointer`] bounds what recovery has to read.
+//! * [`verify`] reads everything and reports.
 //! * [`recover`] brings a data directory in order at boot and replays it into a [`Fold`].
 //!
 //! Deliberately absent: the wire protocol (payloads are opaque), clocks, randomness, threads, async, and
@@ -23,6 +24,7 @@ pub mod limits;
 mod record;
 mod recovery;
 mod segment;
+mod verify;
 
 pub use checkpoint::{CheckpointConfig, CheckpointError, CheckpointReport, Checkpointer, StateFold, When};
 pub use files::{DiskFiles, Files};
@@ -37,3 +39,4 @@ pub use recovery::{
     Damage, Fold, FoldError, Missing, RecoverOptions, Recovered, RecoveryError, RecoveryReport, Torn, recover,
 };
 pub use segment::{CHECKPOINT, JOURNAL, Salt, SegmentId};
+pub use verify::{Finding, Severity, VerifyReport, verify};

@@ -7,7 +7,8 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ringwire_store::RecoverOptions;
+use ringwire_store::{RecoverOptions, Severity, verify};
+use world::model::KeepAll;
 use world::{Seen, World};
 
 /// Lives and deaths of one store.
@@ -41,7 +42,13 @@ fn live(seed: u64, ack_before_sync: bool) -> Seen {
         }
         world.crash();
     }
+    if !ack_before_sync {
+        let report = verify(&world.disk, &KeepAll).unwrap();
+        assert!(report.verdict() <= Some(Severity::Note), "before the next start: {report}");
+    }
     world.start(&RecoverOptions::default()).unwrap();
+    let report = verify(&world.disk, &KeepAll).unwrap();
+    assert_eq!(report.verdict(), None, "after it: {report}");
     world.seen
 }
 

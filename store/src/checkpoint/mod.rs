@@ -32,7 +32,9 @@ pub trait StateFold: Send + Sync {
     /// Applies the next record. `None`: there was nothing of the conversation before, or nothing is left to
     /// remember of it.
     fn apply(&self, state: &mut Option<Self::State>, record: &Record<'_>) -> Result<(), FoldError>;
-    /// Appends the state's bytes; at most [`STATE_BYTES_MAX`](limits::STATE_BYTES_MAX).
+    /// Appends the state's bytes, at most [`STATE_BYTES_MAX`](limits::STATE_BYTES_MAX). The same for the same
+    /// records, whether they were applied at once or with encoding and decoding in between: only so can a
+    /// checkpoint be verified.
     fn encode(&self, state: &Self::State, out: &mut Vec<u8>);
 }
 

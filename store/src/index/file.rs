@@ -99,10 +99,9 @@ impl IndexHeader {
         Self { id, salt, flags, segment_bytes, first_batch, last_batch, records, entries, runs, positions }
     }
 
-    /// Number of the last batch, from which the next segment's numbers go on; not known for a segment that
-    /// was salvaged.
-    pub(crate) fn last_batch_if_dense(&self) -> Option<u64> {
-        (self.flags & SALVAGED == 0).then_some(self.last_batch)
+    /// Whether batches were taken out of the segment, so that numbers do not go on from its last one.
+    pub(crate) fn is_salvaged(&self) -> bool {
+        self.flags & SALVAGED != 0
     }
 
     pub(crate) fn pages(&self) -> u32 {

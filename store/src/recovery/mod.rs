@@ -88,7 +88,7 @@ pub fn recover(
     report.segments = segments.len();
     report.restored = restored.len() as u64;
     let known = known(&segments, restored);
-    let mut replay = Replay { files, fold, segments, known, report, repairs };
+    let mut replay = Replay { files, fold, segments, known, report, repairs, salvaged: false };
     replay_all(&mut replay, &listing, &tails, &position, options)?;
     let Replay { segments, known, mut report, repairs, .. } = replay;
     report.merge_missing();
@@ -189,7 +189,10 @@ fn replay_all(
             IndexState::Missing | IndexState::Broken => false,
         };
         let last = match listed.index.header() {
-            Some(header) if covered && whole && !options.accept_corruption => header.last_batch_if_dense(),
+            Some(header) if covered && whole && !options.accept_corruption => {
+                replay.salvaged |= header.is_salvaged();
+                Some(header.last_batch).filter(|_| !header.is_salvaged())
+            }
             _ => {
                 let tail = tails.last.contains(&id);
                 replay.segment(place, Reading { listed, last_batch, tail, covered })?

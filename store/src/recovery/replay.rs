@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fold::{Fold, refused};
 use super::listing::{IndexState, Listed};
 use super::report::{Damage, Missing, RecoveryError, RecoveryReport, Torn};
-use super::salvage;
+use super::salvage::{self, Found};
 use super::scan::{Next, Scanner};
 use crate::files::{Files, ReadFile};
 use crate::format::batch::{self, BatchHeader};
@@ -16,7 +16,7 @@ use crate::format::record;
 use crate::index::build::Builder;
 use crate::index::file::IndexHeader;
 use crate::index::runs::{NONE, Runs};
-use crate::record::{Conversation, Record};
+use crate::record::{Conversation, Hex, Record};
 use crate::segment::SegmentId;
 
 /// What is known of a conversation during recovery.
@@ -59,6 +59,8 @@ pub(super) struct Replay<'a> {
     pub(super) known: HashMap<Conversation, Known, foldhash::fast::RandomState>,
     pub(super) report: RecoveryReport,
     pub(super) repairs: Vec<Repair>,
+    /// A segment so far was salvaged at an earlier start: entries that were lost then are missing.
+    pub(super) salvaged: bool,
 }
 
 impl Replay<'_> {
@@ -96,6 +98,8 @@ impl Replay<'_> {
             }
         };
         let header = *scanner.header();
+        let salvaged = header.flags & SALVAGED != 0;
+        self.salvaged |= salvaged;
         if !scanner.header_whole && self.report.damage.len() == damage_before {
             self.report.repairs.push(format!("{id}: one copy of its header is damaged; the other serves"));
         }
@@ -106,15 +110,19 @@ impl Replay<'_> {
             let from = scanner.offset();
             let mut damaged = None;
             match scanner.next().map_err(failed())? {
-                Next::Batch(header, records) => {
-                    if let Some(last) = last.filter(|last| last + 1 != header.number) {
-                        let what =
-                            format!("batch {} should be here, but it is batch {}", last + 1, header.number);
-                        self.damage(id, from, from, what);
+                Next::Batch(batch, records) => {
+                    let number = batch.number;
+                    if let Some(last) = last.filter(|last| last + 1 != number && !salvaged) {
+                        self.damage(
+                            id,
+                            from,
+                            from,
+                            format!("batch {number} is here, where {} should be", last + 1),
+                        );
                     }
-                    last = Some(header.number);
-                    builder.begin(&header);
-                    self.batch(place, &header, records, &mut builder, reading)?;
+                    last = Some(number);
+                    builder.begin(&batch);
+                    self.batch(place, &batch, records, &mut builder, reading)?;
                 }
                 Next::End => break,
                 Next::Torn if reading.tail => {
@@ -142,9 +150,7 @@ impl Replay<'_> {
         }
         match reading.listed.index {
             IndexState::Sound(_) => {}
-            _ if builder.is_empty() && header.flags & SALVAGED == 0 => {
-                self.repairs.push(Repair::Remove(name))
-            }
+            _ if builder.is_empty() && !salvaged => self.repairs.push(Repair::Remove(name)),
             // What the checkpoint covers is not replayed in order, so where conversations were before is not
             // known here.
             _ if reading.covered => self.repairs.push(Repair::Rebuild(id)),
@@ -156,7 +162,7 @@ impl Replay<'_> {
                 self.repairs.push(Repair::Seal(header, Arc::new(builder.into_runs())));
             }
         }
-        Ok(if header.flags & SALVAGED == 0 { last } else { None })
+        Ok(last.filter(|_| !salvaged))
     }
 
     /// Replays the records of one whole batch.
@@ -181,7 +187,7 @@ impl Replay<'_> {
                 self.damage(segment, from, to, "a batch with a good checksum holds a record without an end");
                 return Ok(());
             };
-            let previous = self.apply(place, &record)?;
+            let previous = self.apply(place, u64::from(offset), &record)?;
             if !sealed {
                 builder.record(&record, place, previous, offset, bytes as u32);
             }
@@ -191,17 +197,27 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Replays one record; returns where its conversation was before.
-    fn apply(&mut self, place: u32, record: &Record<'_>) -> Result<u32, RecoveryError> {
+    /// Replays one record, found at `offset`; returns where its conversation was before.
+    fn apply(&mut self, place: u32, offset: u64, record: &Record<'_>) -> Result<u32, RecoveryError> {
         let mut previous = NONE;
         if record.kind.is_entry() {
-            let known = self.known.entry(record.conversation).or_insert(Known { segment: NONE, next: 1 });
-            if record.sequence > known.next {
-                let (from, to) = (known.next, record.sequence - 1);
-                self.report.missing.push(Missing { conversation: record.conversation, from, to });
-            }
+            let (conversation, sequence) = (record.conversation, record.sequence);
+            let known = self.known.entry(conversation).or_insert(Known { segment: NONE, next: 1 });
+            let next = known.next;
             previous = known.segment;
-            *known = Known { segment: place, next: record.sequence.saturating_add(1) };
+            *known = Known { segment: place, next: sequence.saturating_add(1) };
+            if sequence > next {
+                self.report.missing.push(Missing { conversation, from: next, to: sequence - 1 });
+            }
+            // A hole is explained by damage found before it, now or when a segment was salvaged.
+            let explained = sequence > next && (self.salvaged || !self.report.damage.is_empty());
+            if sequence != next && !explained {
+                let what = format!(
+                    "entry {sequence} of conversation {} is here, where {next} should be, though nothing before it is damaged",
+                    Hex(&conversation)
+                );
+                self.damage(self.segments[place as usize], offset, offset, what);
+            }
         }
         self.report.replayed_records += 1;
         self.fold.apply(record).map_err(|error| RecoveryError::Fold { what: refused(record, &error) })?;
@@ -224,24 +240,32 @@ impl Replay<'_> {
         }
         let failed = RecoveryError::io(format!("read {}", id.segment_name()));
         let remains = salvage::remains(file, header, from, to).map_err(failed)?;
-        let what = format!(
-            "what was synced here is not readable any more, except {} of its records",
-            remains.records.len()
+        let whole = remains.iter().filter(|found| matches!(found, Found::Whole(_))).count();
+        self.damage(
+            id,
+            from,
+            to,
+            format!("what was synced here cannot be read any more, but for {whole} records"),
         );
-        self.damage(id, from, to, what);
         if covered {
             return Ok(());
         }
-        for bytes in &remains.records {
-            if let Some((record, _)) = record::split(bytes) {
-                self.apply(place, &record)?;
-            }
-        }
-        for (conversation, sequence) in remains.lost {
-            // A damaged header may say anything; one that continues the conversation is believed.
-            let next = self.known.get(&conversation).map(|known| known.next);
-            if next.is_some_and(|next| next <= sequence && sequence - next < 1 << 16) {
-                self.report.missing.push(Missing { conversation, from: sequence, to: sequence });
+        for found in &remains {
+            match found {
+                Found::Whole(bytes) => {
+                    if let Some((record, _)) = record::split(bytes) {
+                        self.apply(place, from, &record)?;
+                    }
+                }
+                // A damaged header may say anything; one that continues its conversation is believed.
+                Found::Lost(conversation, sequence) => {
+                    let known = self.known.get_mut(conversation).filter(|known| known.next == *sequence);
+                    if let Some(known) = known {
+                        known.next += 1;
+                        let (conversation, from, to) = (*conversation, *sequence, *sequence);
+                        self.report.missing.push(Missing { conversation, from, to });
+                    }
+                }
             }
         }
         Ok(())

@@ -19,18 +19,17 @@ use crate::limits::BATCH_BYTES_MAX;
 use crate::record::Conversation;
 use crate::segment::{Salt, SegmentId};
 
-/// What a damaged stretch of a segment still holds.
-#[derive(Default)]
-pub(super) struct Remains {
-    /// Whole records, as on disk.
-    pub(super) records: Vec<Vec<u8>>,
-    /// Entries whose record is damaged but has a readable header: conversation and sequence.
-    pub(super) lost: Vec<(Conversation, u64)>,
+/// What a damaged stretch of a segment still holds, in order.
+pub(super) enum Found {
+    /// A whole record, as on disk.
+    Whole(Vec<u8>),
+    /// An entry that is damaged, but still has an end and claims to be this one.
+    Lost(Conversation, u64),
 }
 
 /// Looks for records in the bytes from `from` to `to`, where a batch should begin.
-pub(super) fn remains(file: &dyn ReadFile, header: &Header, from: u64, to: u64) -> io::Result<Remains> {
-    let mut remains = Remains::default();
+pub(super) fn remains(file: &dyn ReadFile, header: &Header, from: u64, to: u64) -> io::Result<Vec<Found>> {
+    let mut remains = Vec::new();
     let seed = header.salt.seed();
     let mut at = from;
     // Batch after batch, as long as where the next begins is known.
@@ -55,7 +54,7 @@ pub(super) fn remains(file: &dyn ReadFile, header: &Header, from: u64, to: u64) 
 }
 
 /// Walks from record to record; returns where it could not go on.
-fn walk(bytes: &[u8], from: usize, seed: u32, remains: &mut Remains) -> usize {
+fn walk(bytes: &[u8], from: usize, seed: u32, remains: &mut Vec<Found>) -> usize {
     let sound = |at: usize| {
         let (_, size) = record::split(bytes.get(at..)?)?;
         record::decode(&bytes[at..at + size], seed).map(|_| size)
@@ -63,7 +62,7 @@ fn walk(bytes: &[u8], from: usize, seed: u32, remains: &mut Remains) -> usize {
     let mut at = from;
     while at < bytes.len() {
         if let Some(size) = sound(at) {
-            remains.records.push(bytes[at..at + size].to_vec());
+            remains.push(Found::Whole(bytes[at..at + size].to_vec()));
             at += size;
             continue;
         }
@@ -73,7 +72,7 @@ fn walk(bytes: &[u8], from: usize, seed: u32, remains: &mut Remains) -> usize {
             break;
         }
         if record.kind.is_entry() {
-            remains.lost.push((record.conversation, record.sequence));
+            remains.push(Found::Lost(record.conversation, record.sequence));
         }
         at += size;
     }
@@ -158,12 +157,12 @@ impl Salvage {
                 Next::End => return Ok(()),
                 Next::Torn => {
                     let remains = remains(original, &self.header, from, bytes)?;
-                    self.remains(&remains);
+                    self.remains(remains);
                     return Ok(());
                 }
                 Next::Corrupt(to) => {
                     let remains = remains(original, &self.header, from, to)?;
-                    self.remains(&remains);
+                    self.remains(remains);
                     scanner.resume(to);
                 }
             }
@@ -171,8 +170,13 @@ impl Salvage {
     }
 
     /// Records out of a damaged stretch become one batch, numbered as one of those that are gone.
-    fn remains(&mut self, remains: &Remains) {
-        let mut records = remains.records.as_slice();
+    fn remains(&mut self, remains: Vec<Found>) {
+        let whole = remains.into_iter().filter_map(|found| match found {
+            Found::Whole(record) => Some(record),
+            Found::Lost(..) => None,
+        });
+        let all: Vec<_> = whole.collect();
+        let mut records = all.as_slice();
         while !records.is_empty() {
             let mut bytes = batch::HEADER_BYTES;
             let fit = records.iter().take_while(|record| {
