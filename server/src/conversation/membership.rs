@@ -183,7 +183,8 @@ impl Conversations {
     ) {
         let Some(state) = self.by_id.get(&conversation) else { return };
         for (shard, _) in &state.watchers {
-            mesh.deliver(*shard, Delivery::Expelled { user, conversation });
+            let asked_by = author.session;
+            mesh.deliver(*shard, Delivery::Expelled { user, conversation, asked_by });
         }
         let done = Done { request, conversation, sequence: state.visible };
         done.encode(&mut self.encoder, &mut self.scratch);

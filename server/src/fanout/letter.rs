@@ -178,12 +178,14 @@ pub enum Delivery {
         /// The `Joined` frame.
         frame: Encoded,
     },
-    /// The user's sessions on this shard are no longer attached.
+    /// The user's sessions on this shard are no longer attached, and are told so.
     Expelled {
         /// Who.
         user: UserId,
         /// Which conversation.
         conversation: ConversationId,
+        /// The session that asked for it; it has an answer of its own.
+        asked_by: SessionRef,
     },
     /// One message for everybody on this shard who is attached: encoded once, one letter per shard.
     Message {

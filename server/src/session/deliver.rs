@@ -1,8 +1,9 @@
 //! From letters to queues: what owners send to this shard's connections.
 
 use ringwire_driver::ConnectionId;
+use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::Head;
+use ringwire_protocol::message::{Head, Reject};
 
 use super::Sessions;
 use crate::clock::Now;
@@ -35,7 +36,9 @@ impl Sessions {
             Delivery::Attached { session, conversation, open, frame } => {
                 self.on_attached(session, conversation, open, &frame, mesh);
             }
-            Delivery::Expelled { user, conversation } => self.on_expelled(user, conversation, mesh),
+            Delivery::Expelled { user, conversation, asked_by } => {
+                self.on_expelled(user, conversation, asked_by, mesh);
+            }
         }
     }
 
@@ -138,8 +141,15 @@ impl Sessions {
         }
     }
 
-    /// A member has left: none of its sessions here receives the conversation any more.
-    fn on_expelled(&mut self, user: UserId, conversation: ConversationId, mesh: &mut Mesh) {
+    /// A member has left: none of its sessions here receives the conversation any more. Other devices than the
+    /// one that asked would wait for ever for what comes next, so they are told.
+    fn on_expelled(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        asked_by: SessionRef,
+        mesh: &mut Mesh,
+    ) {
         let Some(topic) = self.subscribers.find(conversation) else { return };
         let of_user: Vec<ConnectionId> = self
             .subscribers
@@ -154,6 +164,19 @@ impl Sessions {
             });
             if let Some(nth) = held {
                 self.detach(id, nth, mesh);
+            }
+            if (asked_by.shard, asked_by.connection) != (self.me, id) {
+                self.reject(
+                    id,
+                    &Reject {
+                        request: 0,
+                        conversation,
+                        client_sequence: 0,
+                        code: Code::NOT_A_MEMBER,
+                        retry_after_ms: 0,
+                        reason: "the user has left this conversation",
+                    },
+                );
             }
         }
     }
