@@ -101,19 +101,25 @@ impl Conversations {
             let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };
             return self.page(session, &wanted, empty, &[], mesh);
         };
-        let remembered: Option<Vec<Found>> = conversation
-            .tail
-            .from(range.from)
-            .map(|frames| (range.from..=range.to).zip(frames.cloned()).collect());
-        if let Some(found) = remembered {
-            return self.answer(session, &wanted, range, &found, mesh);
+        // What of it is in memory, from the asked end on: fewer than asked for are as good an answer.
+        let start = match wanted.direction {
+            Direction::Forward => range.from,
+            Direction::Backward => range.from.max(conversation.tail.first().unwrap_or(u64::MAX)),
+        };
+        let remembered: Option<Vec<Found>> =
+            conversation.tail.from(start).map(|frames| (start..=range.to).zip(frames.cloned()).collect());
+        let synced = conversation.synced;
+        if let Some(found) = remembered.filter(|_| start <= range.to) {
+            return self.answer(session, &wanted, Range { from: start, ..range }, &found, mesh);
         }
-        // The journal is read as far as it is synced; the rest was in the tail, or will be readable in a moment.
-        let range = Range { to: range.to.min(conversation.synced), ..range };
-        if range.from > range.to {
+        // The journal is read as far as it is synced; what is newer and already forgotten, in a moment.
+        let readable = Range { to: range.to.min(synced), ..range };
+        if readable.from > readable.to || (wanted.direction == Direction::Backward && readable.to < range.to)
+        {
             let refusal = Refusal::busy("these messages are being written");
             return self.reject(session, wanted.conversation, which, &refusal, mesh);
         }
+        let range = readable;
         let tag = self.fetching.next;
         self.fetching.next += 1;
         let query = Query {

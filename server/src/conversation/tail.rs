@@ -26,8 +26,7 @@ impl Tail {
     }
 
     /// Sequence of the earliest frame kept, if any is.
-    #[cfg(test)]
-    fn first(&self) -> Option<u64> {
+    pub fn first(&self) -> Option<u64> {
         (!self.frames.is_empty()).then_some(self.first)
     }
 
