@@ -90,3 +90,26 @@ fn a_ring_that_failed_says_so_at_every_wait_and_takes_what_it_is_given() {
         assert!(error.to_string().contains("planted"), "{error}");
     }
 }
+
+#[test]
+fn who_cannot_be_rung_by_message_is_rung_by_eventfd() {
+    if !has_uring() {
+        return;
+    }
+    let (config, _) = config();
+    let Ok(mut driver) = UringDriver::open(config) else { panic!("it was there a moment ago") };
+    let mut other = crate::EpollDriver::open(Config::default()).unwrap();
+    let bell = other.bell();
+    // As when its ring is gone, and the number is another descriptor's.
+    bell.set_ring(std::os::fd::AsRawFd::as_raw_fd(&bell.eventfd()));
+    bell.say_asleep();
+    driver.connect(vec![bell]);
+    let mut operations = Operations::default();
+    operations.push(Operation::Ring { shard: 0 });
+    driver.submit(&mut operations);
+    driver.wait(Some(Duration::ZERO), &mut || true, &mut |_| ()).unwrap();
+    let mut is_rung = false;
+    let mut sink = |completion: Completion<'_>| is_rung |= matches!(completion, Completion::Rung);
+    other.wait(Some(Duration::ZERO), &mut || true, &mut sink).unwrap();
+    assert!(is_rung);
+}
