@@ -198,6 +198,12 @@ impl Files {
         any
     }
 
+    /// A file that was opened elsewhere, for devices that fail in ways that no new file does.
+    #[cfg(test)]
+    pub(crate) fn adopt(&mut self, file: FileId, handle: File) {
+        self.table.insert(file, Entry::Open(Arc::new(handle)));
+    }
+
     fn on_opened(&mut self, file: FileId, ticket: u64, result: io::Result<File>) -> io::Result<()> {
         let is_wanted = matches!(self.table.get(&file), Some(Entry::Opening { ticket: t }) if *t == ticket);
         match (result, is_wanted) {
@@ -216,5 +222,33 @@ impl Files {
             }
             (Err(error), false) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a write of one byte to `device` ends on the sync thread.
+    fn write_to(device: &str) -> io::Result<()> {
+        let mut files = Files::new(0, Bell::new()?);
+        files.adopt(FileId(1), File::options().write(true).open(device)?);
+        files.write_sync(FileId(1), 0, Bytes::from_static(b"x"));
+        let mut found = None;
+        while found.is_none() {
+            files.deliver(&mut |completion| match completion {
+                Completion::Synced { result, .. } => found = Some(result),
+                other => panic!("{other:?}"),
+            });
+            std::thread::yield_now();
+        }
+        found.unwrap()
+    }
+
+    #[test]
+    fn a_full_device_and_one_that_cannot_sync_are_errors() {
+        assert_eq!(write_to("/dev/full").unwrap_err().raw_os_error(), Some(libc::ENOSPC));
+        // It takes every byte, and knows no fdatasync.
+        assert_eq!(write_to("/dev/null").unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use super::setup::{LADDER, build, open};
 use super::*;
-use crate::{Config, listen};
+use crate::{Config, FileId, listen};
 
 fn config() -> (Config, SocketAddr) {
     let listener = listen::bind((Ipv4Addr::LOCALHOST, 0).into(), &listen::Options::default()).unwrap();
@@ -112,4 +112,28 @@ fn who_cannot_be_rung_by_message_is_rung_by_eventfd() {
     let mut sink = |completion: Completion<'_>| is_rung |= matches!(completion, Completion::Rung);
     other.wait(Some(Duration::ZERO), &mut || true, &mut sink).unwrap();
     assert!(is_rung);
+}
+
+#[test]
+fn a_full_device_and_one_that_cannot_sync_are_errors() {
+    if !has_uring() {
+        return;
+    }
+    let (config, _) = config();
+    let Ok(mut driver) = UringDriver::open(config) else { panic!("it was there a moment ago") };
+    // The second takes every byte, and knows no fdatasync.
+    for (device, code) in [("/dev/full", libc::ENOSPC), ("/dev/null", libc::EINVAL)] {
+        let file = FileId(1);
+        driver.files.adopt(file, std::fs::File::options().write(true).open(device).unwrap());
+        let mut operations = Operations::default();
+        operations.push(Operation::WriteSync { file, offset: 0, data: Bytes::from_static(b"x") });
+        driver.submit(&mut operations);
+        run(&mut driver, |_, completion| match completion {
+            Completion::Synced { result, .. } => {
+                assert_eq!(result.unwrap_err().raw_os_error(), Some(code), "{device}");
+                true
+            }
+            _ => false,
+        });
+    }
 }
