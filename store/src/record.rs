@@ -7,14 +7,19 @@ pub type Conversation = [u8; 16];
 
 /// What a record is, to its writer. To the store only the upper bit matters.
 ///
-/// * `0x00..=0x7f` are **entries**: within a conversation their sequences are dense and ascending. They are
-///   indexed, and [`History`](crate::History) serves them.
+/// * `0x00..=0x7f` are **entries**: within a conversation their sequences are dense and ascending, but for what
+///   a [`RecordKind::SKIP`] leaves out. They are indexed, and [`History`](crate::History) serves them.
 /// * `0x80..=0xff` are **notes** (cursors, device state and so on): journalled, replayed and folded into
-///   checkpoints, but not indexed; their sequence is the writer's own business.
+///   checkpoints, but not indexed; their sequence is the writer's own business, except for the last kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct RecordKind(pub u8);
 
 impl RecordKind {
+    /// The note that a conversation's order goes on behind its sequence: the ones before that are missing were
+    /// given out, were never durable, and are not given out again. It comes before the entry that goes on, and
+    /// is the only way for entries not to be dense.
+    pub const SKIP: RecordKind = RecordKind(0xff);
+
     /// Whether records of this kind are entries of the conversation's order.
     pub const fn is_entry(self) -> bool {
         self.0 < 0x80

@@ -57,6 +57,8 @@ struct Conversation {
     reserved: u64,
     /// Reserved as soon as the note is synced.
     reserving: u64,
+    /// The journal's order ends before `state.head`: a note that says so has to come before the next entry.
+    skips: bool,
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
     tail: Tail,
@@ -137,6 +139,7 @@ impl Conversations {
             .into_iter()
             .map(|(id, mut state)| {
                 // What was reserved may have been shown: those sequences are never given again.
+                let skips = state.reserved > state.head;
                 state.head = state.head.max(state.reserved);
                 let (head, reserved) = (state.head, state.reserved);
                 let conversation = Conversation {
@@ -145,6 +148,7 @@ impl Conversations {
                     synced: head,
                     reserved,
                     reserving: reserved,
+                    skips,
                     ..Conversation::default()
                 };
                 (id, conversation)

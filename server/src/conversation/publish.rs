@@ -158,6 +158,10 @@ impl Conversations {
             self.by_id.get(&id).map_or((0, 0), |known| (known.state.head, known.state.time_ms));
         // The clock may have been set back since.
         let time_ms = now.unix_ms.max(last_ms);
+        if let Some(conversation) = self.by_id.get_mut(&id).filter(|conversation| conversation.skips) {
+            self.log.skip(id, head, time_ms).map_err(|error| Refusal::of_append(&error))?;
+            conversation.skips = false;
+        }
         let message = Message {
             conversation: id,
             sequence: head + 1,

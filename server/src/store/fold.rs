@@ -7,7 +7,7 @@ use ringwire_protocol::frame;
 use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Message, ServerFrame};
-use ringwire_store::{Fold, FoldError, Record, StateFold};
+use ringwire_store::{Fold, FoldError, Record, RecordKind, StateFold};
 
 use super::{ENTRY, RESERVED};
 use crate::conversation::State;
@@ -40,6 +40,10 @@ fn message<'a>(record: &Record<'a>) -> Result<Message<'a>, FoldError> {
 fn apply(state: &mut State, record: &Record<'_>) -> Result<(), FoldError> {
     if record.kind == RESERVED {
         state.reserved = record.sequence;
+        return Ok(());
+    }
+    if record.kind == RecordKind::SKIP {
+        state.head = state.head.max(record.sequence);
         return Ok(());
     }
     let message = message(record)?;

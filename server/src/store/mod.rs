@@ -137,6 +137,26 @@ impl Log {
         })
     }
 
+    /// Appends a note that the order of a conversation goes on behind `behind`, although entries before it are
+    /// missing. Comes before the entry that goes on.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn skip(
+        &mut self,
+        conversation: ConversationId,
+        behind: u64,
+        time_ms: u64,
+    ) -> Result<EntryNumber, AppendError> {
+        self.journal.append(&Record {
+            kind: RecordKind::SKIP,
+            conversation: *conversation.as_bytes(),
+            sequence: behind,
+            time_ms,
+            payload: &[],
+        })
+    }
+
     /// The last entry appended.
     pub fn appended(&self) -> EntryNumber {
         self.journal.positions().appended

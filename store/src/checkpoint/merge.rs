@@ -16,7 +16,7 @@ use super::{CheckpointConfig, CheckpointError, CheckpointReport, Input, Newest, 
 use crate::files::{Files, InMemory, ReadFile};
 use crate::format::batch;
 use crate::format::record;
-use crate::record::{Conversation, Hex, Record};
+use crate::record::{Conversation, Hex, Record, RecordKind};
 use crate::recovery::fold::refused;
 use crate::recovery::scan::{Next, Scanner};
 use crate::segment::SegmentId;
@@ -177,6 +177,8 @@ impl<F: StateFold> Merge<'_, F> {
             let record = read(source, reference, &mut self.buffer)?;
             if record.kind.is_entry() {
                 (next, last) = (record.sequence + 1, Some(source.id));
+            } else if record.kind == RecordKind::SKIP {
+                next = next.max(record.sequence.saturating_add(1));
             }
             let applied = self.fold.apply(&mut state, &record);
             applied.map_err(|error| CheckpointError::Fold { what: refused(&record, &error) })?;

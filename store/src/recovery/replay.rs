@@ -16,7 +16,7 @@ use crate::format::record;
 use crate::index::build::Builder;
 use crate::index::file::IndexHeader;
 use crate::index::runs::{NONE, Runs};
-use crate::record::{Conversation, Hex, Record};
+use crate::record::{Conversation, Hex, Record, RecordKind};
 use crate::segment::SegmentId;
 
 /// What is known of a conversation during recovery.
@@ -218,6 +218,10 @@ impl Replay<'_> {
                 );
                 self.damage(self.segments[place as usize], offset, offset, what);
             }
+        }
+        if record.kind == RecordKind::SKIP {
+            let known = self.known.entry(record.conversation).or_insert(Known { segment: NONE, next: 1 });
+            known.next = known.next.max(record.sequence.saturating_add(1));
         }
         self.report.replayed_records += 1;
         self.fold.apply(record).map_err(|error| RecoveryError::Fold { what: refused(record, &error) })?;

@@ -21,7 +21,7 @@ use crate::format::header::{Header, HeaderFault, SALVAGED, VERSION};
 use crate::format::record;
 use crate::index::build::Builder;
 use crate::index::runs::NONE;
-use crate::record::{Conversation, Hex, Record};
+use crate::record::{Conversation, Hex, Record, RecordKind};
 use crate::recovery::RecoveryError;
 use crate::recovery::fold::refused;
 use crate::recovery::listing::{IndexState, Listed, Listing};
@@ -278,6 +278,8 @@ impl<F: StateFold> Verifier<'_, F> {
                 findings.push((if lost { Severity::Note } else { Severity::Corrupt }, what));
             }
             (replayed.next, replayed.last) = (record.sequence.saturating_add(1), place);
+        } else if record.kind == RecordKind::SKIP {
+            replayed.next = replayed.next.max(record.sequence.saturating_add(1));
         }
         self.report.records += 1;
         if let Err(error) = self.fold.apply(&mut replayed.state, record) {
