@@ -170,7 +170,7 @@ impl Order {
     /// # Errors
     /// They are not what comes next.
     pub fn on_missing(&mut self, life: u32, room: Room, from: u64, to: u64) -> Verdict {
-        self.missing.insert((room, from, to));
+        self.on_absent(room, from, to);
         match self.readers.get_mut(&(life, room)) {
             Some(next) if *next == from && to >= from => {
                 *next = to + 1;
@@ -179,6 +179,13 @@ impl Order {
             expected => BROKEN.broken(format!(
                 "client {life} is told that {from}..={to} of room {room} will not come, expected was {expected:?}"
             )),
+        }
+    }
+
+    /// The server says that these, both included, are not to be had.
+    pub fn on_absent(&mut self, room: Room, from: u64, to: u64) {
+        if from <= to {
+            self.missing.insert((room, from, to));
         }
     }
 

@@ -76,6 +76,11 @@ impl Slots {
         }
     }
 
+    /// From now on there may be so many connections.
+    pub fn set_max(&mut self, max: u32) {
+        self.max = max;
+    }
+
     /// How many slots are taken.
     pub fn live(&self) -> usize {
         self.slots.len() - self.free.len()

@@ -9,7 +9,7 @@ use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Action, Kind, Membership, ServerFrame};
 use ringwire_protocol::{ConversationId, UserId};
-use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, Record, RecoverOptions, recover};
+use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, RecordKind, Record, RecoverOptions, recover};
 
 use super::Token;
 use crate::check::{Promise, Room, Verdict};
@@ -43,6 +43,8 @@ pub struct Story {
     pub entries: BTreeMap<u64, Entry>,
     /// Sequences up to here are not given again.
     pub reserved: u64,
+    /// The order goes on behind this one.
+    pub skipped: u64,
 }
 
 /// Everything that is stored.
@@ -55,16 +57,25 @@ pub struct Log {
 impl Story {
     /// Of these entries, from 1.
     pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
-        Story { entries: (1..).zip(entries).collect(), reserved: 0 }
+        Story { entries: (1..).zip(entries).collect(), ..Story::default() }
     }
 
     fn last(&self) -> u64 {
         self.entries.last_key_value().map_or(0, |(sequence, _)| *sequence)
     }
 
-    /// Whether an entry of this sequence may come next: the one after the last, or after what was reserved.
-    fn takes(&self, sequence: u64) -> bool {
-        sequence == self.last() + 1 || (self.reserved > self.last() && sequence == self.reserved + 1)
+    /// The sequence of the entry that comes next.
+    fn next(&self) -> u64 {
+        self.last().max(self.skipped) + 1
+    }
+
+    /// The order goes on behind `behind`. Only reserved sequences may be left out.
+    fn skip(&mut self, behind: u64) -> Result<(), String> {
+        if behind > self.last() && behind != self.reserved {
+            return Err(format!("an order goes on behind {behind}, where {} was reserved", self.reserved));
+        }
+        self.skipped = behind;
+        Ok(())
     }
 }
 
@@ -103,7 +114,8 @@ impl Log {
 
     /// The last sequence of a room that was given or reserved; 0: none was.
     pub fn end(&self, room: Room) -> u64 {
-        self.rooms[room].last().max(self.rooms[room].reserved)
+        let story = &self.rooms[room];
+        story.last().max(story.skipped).max(story.reserved)
     }
 
     /// The entry of that sequence.
@@ -137,6 +149,9 @@ impl Collector<'_> {
             story.reserved = record.sequence;
             return Ok(());
         }
+        if record.kind == RecordKind::SKIP {
+            return story.skip(record.sequence);
+        }
         if record.kind != ENTRY {
             return Err(format!("a record is of the unknown kind {:?}", record.kind));
         }
@@ -147,12 +162,11 @@ impl Collector<'_> {
             return Err("an entry is no message".to_owned());
         };
         let sequence = record.sequence;
-        if message.sequence != sequence || message.conversation != id || !story.takes(sequence) {
+        if message.sequence != sequence || message.conversation != id || sequence != story.next() {
             return Err(format!(
-                "the journal has sequence {sequence} ({} inside) of room {room} behind {} (reserved: {})",
+                "the journal has sequence {sequence} ({} inside) of room {room} where {} belongs",
                 message.sequence,
-                story.last(),
-                story.reserved
+                story.next()
             ));
         }
         let membership = (message.kind == Kind::Membership).then(|| Membership::decode(message.body));

@@ -127,6 +127,7 @@ impl World {
         // Harmless where it was done before.
         self.clients[client].link.core().start(now);
         self.grant(client, 4);
+        self.pump(client)?;
         let mut cursors = Vec::new();
         for id in &self.ids {
             cursors.push(self.clients[client].link.core().cursor(*id).unwrap_or(0));

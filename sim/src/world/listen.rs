@@ -49,7 +49,11 @@ impl World {
             checks: &mut self.checks,
             counts: &mut self.counts,
         };
-        tap.on_bytes(bytes, &mut |bytes, frame| listener.hear(bytes, frame))
+        let (now_us, trace) = (self.now_us, &self.trace);
+        tap.on_bytes(bytes, &mut |bytes, frame| {
+            trace.tell(now_us, || format!("socket {} <- {}", id.0, in_short(frame)));
+            listener.hear(bytes, frame)
+        })
     }
 }
 
@@ -104,6 +108,11 @@ impl Listener<'_> {
                 self.counts.busy += u64::from(reject.code.retry() == Retry::Later);
                 Ok(())
             }
+            ServerFrame::Gap(gap) => {
+                let room = self.room(gap.conversation)?;
+                self.checks.order.on_absent(room, gap.from, gap.to);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -146,6 +155,20 @@ impl Listener<'_> {
             self.checks.isolation.on_page(room, self.user, *last, page.head);
         }
         self.checks.order.on_page(room, page.from, page.to, &sequences)
+    }
+}
+
+/// A frame, for people.
+fn in_short(frame: &ServerFrame<'_>) -> String {
+    match frame {
+        ServerFrame::Message(message) => format!("Message {} of {}", message.sequence, message.conversation),
+        ServerFrame::Page(page) => {
+            format!("Page {}..={} of {}, head {}", page.from, page.to, page.conversation, page.head)
+        }
+        ServerFrame::Joined(joined) => {
+            format!("Joined {} at head {}, {joined:?}", joined.conversation, joined.head)
+        }
+        other => format!("{other:?}"),
     }
 }
 
