@@ -56,7 +56,7 @@ impl Core {
     pub fn detach_conversation(&mut self, now: Duration, conversation: ConversationId) {
         let Some(known) = self.conversations.get(&conversation) else { return };
         let opened = known.opened.is_some();
-        self.forget(conversation, &Error::NotJoined);
+        self.let_go(now, conversation, &Error::NotJoined);
         if opened && self.connection.is_live() && self.check_requests().is_ok() {
             self.ask(now, Ask::Close(conversation), false);
         }
@@ -226,7 +226,7 @@ impl Core {
     /// A request has failed: what that means for the conversation it was about.
     pub(super) fn on_request_over(&mut self, now: Duration, ask: &Ask, error: &Error) {
         match *ask {
-            Ask::Join(id) => self.forget(id, error),
+            Ask::Join(id) => self.let_go(now, id, error),
             Ask::Leave(id) => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {
                     conversation.standing = Standing::Member;
@@ -240,9 +240,9 @@ impl Core {
     }
 
     /// The conversation is no longer this client's, the server said so.
-    pub(super) fn on_ended(&mut self, id: ConversationId, error: Error) {
+    pub(super) fn on_ended(&mut self, now: Duration, id: ConversationId, error: Error) {
         if self.conversations.contains_key(&id) {
-            self.forget(id, &error);
+            self.let_go(now, id, &error);
             self.events.push_back(Event::Ended { conversation: id, error });
         }
     }

@@ -73,7 +73,7 @@ impl Core {
         }
         if matches!(error, Error::Rejected(_)) && !error.is_retryable() {
             // Without its history the conversation cannot be read without a hole.
-            self.on_ended(id, error.clone());
+            self.on_ended(now, id, error.clone());
         } else {
             debug!(conversation = %id, %error, "fetching what is missing failed; it is tried again");
             self.rest(now, id, error.retry_after().unwrap_or_default());
@@ -100,7 +100,7 @@ impl Core {
             // It stays one that is fetched.
             debug!(conversation = %id, %error, "the server does not feed this conversation live");
         } else if matches!(error, Error::Rejected(_)) && !error.is_retryable() {
-            self.on_ended(id, error.clone());
+            self.on_ended(now, id, error.clone());
         } else {
             let wait = self.pause(id, error.retry_after().unwrap_or_default());
             self.timers.set(Holder::Attach(id), now + wait);

@@ -311,7 +311,7 @@ impl Core {
         }
         let Some(request) = self.answer(done.request) else { return };
         match request.ask {
-            Ask::Leave(id) => self.on_left(id, done.request),
+            Ask::Leave(id) => self.on_left(now, id, done.request),
             Ask::Close(_) | Ask::Watch(_) if request.called => {
                 self.events.push_back(Event::Done { request: RequestId(done.request) });
             }
@@ -322,8 +322,8 @@ impl Core {
     }
 
     /// The conversation is left; what a reader still waits for will not come.
-    pub(super) fn on_left(&mut self, conversation: ConversationId, number: u32) {
-        self.forget(conversation, &Error::NotJoined);
+    pub(super) fn on_left(&mut self, now: Duration, conversation: ConversationId, number: u32) {
+        self.let_go(now, conversation, &Error::NotJoined);
         self.events.push_back(Event::Left { request: RequestId(number), conversation });
     }
 

@@ -195,6 +195,12 @@ impl Core {
         }
     }
 
+    /// [`Core::forget`], while the others go on: its place among the fetches goes to whoever waits for one.
+    fn let_go(&mut self, now: Duration, id: ConversationId, error: &Error) {
+        self.forget(id, error);
+        self.pump_fills(now);
+    }
+
     /// Ends the conversation here: its publishes and requests fail with this error, and nothing more comes from it.
     fn forget(&mut self, id: ConversationId, error: &Error) {
         let Some(mut conversation) = self.conversations.remove(&id) else { return };

@@ -81,7 +81,7 @@ impl Core {
             // An earlier sending of it was carried out, or somebody else was faster: it is what was wanted.
             self.requests.remove(number);
             self.timers.cancel(Holder::Request(number));
-            return self.on_left(id, number);
+            return self.on_left(now, id, number);
         }
         let again = match refusal.code.retry() {
             Retry::Never => false,
@@ -107,16 +107,16 @@ impl Core {
         if conversation.attached {
             // It was confirmed before: this is the server's word that it is over.
             if refusal.code.retry() == Retry::Never {
-                self.on_ended(id, Error::Rejected(refusal));
+                self.on_ended(now, id, Error::Rejected(refusal));
             }
             return;
         }
         match (refusal.code.retry(), conversation.standing) {
             (Retry::Never, Standing::Leaving(number)) if self.requests.remove(number).is_some() => {
                 self.timers.cancel(Holder::Request(number));
-                self.on_left(id, number);
+                self.on_left(now, id, number);
             }
-            (Retry::Never, _) => self.on_ended(id, Error::Rejected(refusal)),
+            (Retry::Never, _) => self.on_ended(now, id, Error::Rejected(refusal)),
             (retry, _) => {
                 if retry == Retry::Refresh {
                     self.want_token();
