@@ -52,11 +52,11 @@ const _: () = assert!(
 pub const CHECKPOINT_AFTER_BYTES: u64 = 128 << 20;
 /// Segments that one merge takes in, bytes. Bounds how long it runs.
 pub const CHECKPOINT_INPUT_BYTES: u64 = 1 << 30;
-/// Records that one merge takes in. Their references take 28 bytes each while it runs: 56 MB.
-pub const CHECKPOINT_INPUT_RECORDS: u64 = 2 << 20;
-/// Segments that one merge holds in memory whole; records of the others are read one by one, which costs
-/// about a microsecond each.
-pub const CHECKPOINT_MEMORY_BYTES: u64 = 128 << 20;
+/// Records that one merge takes in. It remembers the conversations they belong to, 16 bytes each: 64 MB if
+/// every one belongs to another.
+pub const CHECKPOINT_INPUT_RECORDS: u64 = 4 << 20;
+/// States that one merge holds in memory, bytes as encoded.
+pub const CHECKPOINT_MEMORY_BYTES: u64 = 32 << 20;
 /// Where a block of a checkpoint is closed.
 pub const BLOCK_BYTES: usize = 64 << 10;
 /// State of one conversation, bytes. A million members of fifty bytes fit.

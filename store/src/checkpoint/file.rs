@@ -285,6 +285,17 @@ impl Reader {
         Ok((Footer { position, conversations, blocks, crc, end }, u64_at(&footer, 0)))
     }
 
+    /// Whose entry comes next, without taking it.
+    pub(crate) fn peek(&mut self) -> Result<Option<Conversation>, Fault> {
+        if self.at == self.block.len() && !self.read_block()? {
+            return Ok(None);
+        }
+        match self.block.get(self.at..self.at + ENTRY_BYTES) {
+            Some(head) => Ok(Some(array(head, 0))),
+            None => Err(Fault::Damaged("an entry has no end")),
+        }
+    }
+
     /// The next entry, or `None` after the last one, when the whole file has been found to be sound.
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'_>>, Fault> {
         if self.at == self.block.len() && !self.read_block()? {

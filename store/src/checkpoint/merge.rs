@@ -1,43 +1,40 @@
-//! The merge: the last checkpoint and the segments sealed since, conversation by conversation.
+//! The merge: the last checkpoint and the segments sealed since make the next one.
 //!
 //! ```text
-//! segments --scan--> references, sorted by conversation --\
-//! last checkpoint, sorted by conversation ------------------> one state at a time --> next checkpoint
+//! 1  segments --------> which conversations have new records, sorted
+//! 2  last checkpoint --> their states, as many as fit in memory: one range of conversations
+//! 3  segments --------> applied to the states of the range, in order
+//! 4  last checkpoint + states of the range --> next checkpoint; on to the next range
 //! ```
 //!
-//! The scan checks every batch, so nothing damaged gets into a checkpoint. A reference is 28 bytes; the
-//! records themselves come from memory where the segment fits there, else from the file one by one.
+//! Usually one range is all. Segments are read from beginning to end each time, and every batch is checked,
+//! so nothing damaged gets into a checkpoint. (Sorting references to the records and reading them one by one
+//! cost 1.2 µs per message and held the segments in memory; this costs 0.13 µs and does not.)
 
-use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 
-use super::file::{self, Entry, Position, Writer};
+use super::file::{self, Entry, Position, Reader, Writer};
 use super::inputs::Inputs;
 use super::{CheckpointConfig, CheckpointError, CheckpointReport, Input, Newest, StateFold};
-use crate::files::{Files, InMemory, ReadFile};
-use crate::format::batch;
+use crate::files::Files;
 use crate::format::record;
-use crate::record::{Conversation, Hex, Record, RecordKind};
+use crate::record::{Conversation, Hex, Record};
 use crate::recovery::fold::refused;
 use crate::recovery::scan::{Next, Scanner};
 use crate::segment::SegmentId;
 
-/// Where a record lies in the inputs. The derived order is by conversation, then replay order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Reference {
-    conversation: Conversation,
-    input: u32,
-    offset: u32,
-    bytes: u32,
+/// What a state is reckoned to take in memory beyond its encoded bytes.
+const STATE_OVERHEAD_BYTES: u64 = 200;
+
+/// A conversation with new records.
+struct Touched<S> {
+    state: Option<S>,
+    next: u64,
+    last: Option<SegmentId>,
 }
 
-const _: () = assert!(size_of::<Reference>() == 28, "as limits.rs reckons");
-
-/// An input while it is merged.
-struct Source {
-    id: SegmentId,
-    seed: u32,
-    file: Box<dyn ReadFile>,
-}
+/// The states of one range.
+type States<S> = HashMap<Conversation, Touched<S>, foldhash::fast::RandomState>;
 
 /// Makes and publishes the next checkpoint, then removes those before it.
 pub(super) fn merge<F: StateFold>(
@@ -49,21 +46,34 @@ pub(super) fn merge<F: StateFold>(
 ) -> Result<CheckpointReport, CheckpointError> {
     let number = old.as_ref().map_or(0, |old| old.number) + 1;
     let mut position = old.as_ref().map_or_else(Position::default, |old| old.reader.footer.position.clone());
-    let (mut sources, mut references) = (Vec::new(), Vec::new());
-    let mut memory = config.memory_bytes;
-    for input in &inputs.segments {
-        let whole = memory >= input.bytes;
-        memory -= if whole { input.bytes } else { 0 };
-        sources.push(scan(files, input, whole, sources.len() as u32, &mut references)?);
-        position.add(input.id);
-    }
-    references.sort_unstable();
+    inputs.segments.iter().for_each(|input| position.add(input.id));
     let name = file::name(number);
     let writing = || CheckpointError::io(format!("write {name}"));
     let mut out = files.create(&name).map_err(writing())?;
     let writer = Writer::new(&mut out, number, position).map_err(writing())?;
-    let mut merge = Merge { fold, sources, writer, state: Vec::new(), buffer: Vec::new(), name: &name };
-    merge.all(old.map(|old| old.reader), &references)?;
+    let old_number = old.as_ref().map(|old| old.number);
+    let ahead = old_number.map(|number| super::open(files, number)).transpose()?;
+    let mut merge = Merge {
+        files,
+        fold,
+        inputs: &inputs.segments,
+        ahead: ahead.map(Peekable::new),
+        behind: old.map(|old| Peekable::new(old.reader)),
+        writer,
+        name: &name,
+        bytes: Vec::new(),
+    };
+    let touched = merge.touched()?;
+    let mut rest = touched.as_slice();
+    loop {
+        let (mut states, range) = merge.range(rest, config.memory_bytes)?;
+        merge.apply(&mut states)?;
+        rest = &rest[range.len()..];
+        merge.write(range, &mut states, rest.is_empty())?;
+        if rest.is_empty() {
+            break;
+        }
+    }
     let (bytes, conversations) = merge.writer.finish().map_err(writing())?;
     out.publish().map_err(writing())?;
     for (older, _) in super::list(files).map_err(CheckpointError::io("list checkpoints"))? {
@@ -82,36 +92,194 @@ pub(super) fn merge<F: StateFold>(
     })
 }
 
-/// Checks all of a segment and notes where its records are.
+/// Entries of the last checkpoint, one of which may be looked at before it is taken.
+struct Peekable {
+    reader: Reader,
+    /// The conversation of the entry that comes next, if that is known.
+    peeked: Option<Conversation>,
+}
+
+impl Peekable {
+    fn new(reader: Reader) -> Self {
+        Self { reader, peeked: None }
+    }
+
+    /// Whose entry comes next; `None` at the end.
+    fn peek(&mut self) -> Result<Option<Conversation>, CheckpointError> {
+        if self.peeked.is_none() {
+            self.peeked = self.reader.peek().map_err(damaged)?;
+        }
+        Ok(self.peeked)
+    }
+
+    fn take(&mut self) -> Result<Option<Entry<'_>>, CheckpointError> {
+        self.peeked = None;
+        self.reader.next().map_err(damaged)
+    }
+}
+
+fn damaged(fault: file::Fault) -> CheckpointError {
+    CheckpointError::of("the last checkpoint", fault)
+}
+
+struct Merge<'a, F> {
+    files: &'a dyn Files,
+    fold: &'a F,
+    inputs: &'a [Input],
+    /// The last checkpoint, read to load states.
+    ahead: Option<Peekable>,
+    /// The same, read to copy what has no new records.
+    behind: Option<Peekable>,
+    writer: Writer<'a>,
+    name: &'a str,
+    /// A state, encoded.
+    bytes: Vec<u8>,
+}
+
+impl<F: StateFold> Merge<'_, F> {
+    /// The conversations with new records, ascending.
+    fn touched(&self) -> Result<Vec<Conversation>, CheckpointError> {
+        let mut all: HashSet<Conversation, foldhash::fast::RandomState> = HashSet::default();
+        for input in self.inputs {
+            scan(self.files, input, &mut |record| {
+                all.insert(record.conversation);
+                Ok(())
+            })?;
+        }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Loads the states of the first conversations of `touched`, at least one, as many as fit in memory.
+    fn range<'t>(
+        &mut self,
+        touched: &'t [Conversation],
+        memory_bytes: u64,
+    ) -> Result<(States<F::State>, &'t [Conversation]), CheckpointError> {
+        let mut states = States::default();
+        let (mut bytes, mut count) = (0, 0);
+        for conversation in touched {
+            if bytes > memory_bytes {
+                break;
+            }
+            let old = match &mut self.ahead {
+                Some(ahead) => find(ahead, conversation)?,
+                None => None,
+            };
+            let mut fresh = Touched { state: None, next: 0, last: None };
+            if let Some(old) = old {
+                (fresh.next, fresh.last) = (old.next, old.last);
+                if let Some(state) = old.state {
+                    bytes += state.len() as u64;
+                    let decoded = self.fold.decode(conversation, state);
+                    fresh.state = Some(decoded.map_err(|error| CheckpointError::Fold {
+                        what: format!("the state of conversation {}: {error}", Hex(conversation)),
+                    })?);
+                }
+            }
+            bytes += STATE_OVERHEAD_BYTES;
+            states.insert(*conversation, fresh);
+            count += 1;
+        }
+        Ok((states, &touched[..count]))
+    }
+
+    /// Applies the new records of the range's conversations, in order.
+    fn apply(&self, states: &mut States<F::State>) -> Result<(), CheckpointError> {
+        for input in self.inputs {
+            scan(self.files, input, &mut |record| {
+                let Some(touched) = states.get_mut(&record.conversation) else { return Ok(()) };
+                if record.kind.is_entry() {
+                    (touched.next, touched.last) = (record.sequence.saturating_add(1), Some(input.id));
+                }
+                let applied = self.fold.apply(&mut touched.state, record);
+                applied.map_err(|error| CheckpointError::Fold { what: refused(record, &error) })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes the range, and before, between and (if it is the last) after its conversations those that have
+    /// no new records.
+    fn write(
+        &mut self,
+        range: &[Conversation],
+        states: &mut States<F::State>,
+        last: bool,
+    ) -> Result<(), CheckpointError> {
+        for conversation in range {
+            self.copy_before(Some(conversation))?;
+            let Some(touched) = states.remove(conversation) else { continue };
+            if touched.state.is_none() && touched.last.is_none() {
+                continue;
+            }
+            self.bytes.clear();
+            if let Some(state) = &touched.state {
+                self.fold.encode(state, &mut self.bytes);
+            }
+            let state = touched.state.is_some().then_some(self.bytes.as_slice());
+            let entry = Entry { conversation: *conversation, next: touched.next, last: touched.last, state };
+            self.writer.add(&entry).map_err(CheckpointError::io(format!("write {}", self.name)))?;
+        }
+        if last { self.copy_before(None) } else { Ok(()) }
+    }
+
+    /// Copies entries of the last checkpoint up to a conversation, whose own is passed over; or all.
+    fn copy_before(&mut self, end: Option<&Conversation>) -> Result<(), CheckpointError> {
+        let Some(behind) = &mut self.behind else { return Ok(()) };
+        while let Some(next) = behind.peek()? {
+            if end.is_some_and(|end| next > *end) {
+                break;
+            }
+            let Some(entry) = behind.take()? else { break };
+            if end.is_some_and(|end| next == *end) {
+                break;
+            }
+            self.writer.add(&entry).map_err(CheckpointError::io(format!("write {}", self.name)))?;
+        }
+        Ok(())
+    }
+}
+
+/// A conversation's entry; those before it are passed over.
+fn find<'a>(
+    ahead: &'a mut Peekable,
+    conversation: &Conversation,
+) -> Result<Option<Entry<'a>>, CheckpointError> {
+    while let Some(next) = ahead.peek()? {
+        if next > *conversation {
+            return Ok(None);
+        }
+        if next == *conversation {
+            return ahead.take();
+        }
+        ahead.take()?;
+    }
+    Ok(None)
+}
+
+/// Reads all of a segment and hands over its records, in order.
 fn scan(
     files: &dyn Files,
     input: &Input,
-    whole: bool,
-    place: u32,
-    references: &mut Vec<Reference>,
-) -> Result<Source, CheckpointError> {
+    sink: &mut dyn FnMut(&Record<'_>) -> Result<(), CheckpointError>,
+) -> Result<(), CheckpointError> {
     let name = input.id.segment_name();
     let reading = || CheckpointError::io(format!("read {name}"));
     let damaged = |what: &str| CheckpointError::Damaged { name: name.clone(), what: what.to_owned() };
-    let file: Box<dyn ReadFile> = match whole {
-        true => Box::new(InMemory(files.read(&name).map_err(reading())?)),
-        false => files.open(&name).map_err(reading())?,
-    };
+    let file = files.open(&name).map_err(reading())?;
     let mut scanner = match Scanner::open(&*file).map_err(reading())? {
         Ok(scanner) if scanner.header().id == input.id => scanner,
         _ => return Err(damaged("its header is unreadable")),
     };
-    let seed = scanner.header().salt.seed();
     loop {
-        match scanner.next().map_err(reading())? {
-            Next::Batch(header, mut records) => {
-                let mut offset = header.offset + batch::HEADER_BYTES as u32;
+        match scanner.next().map_err(|error| reading()(error))? {
+            Next::Batch(_, mut records) => {
                 while !records.is_empty() {
-                    let split = record::split(records);
-                    let (record, bytes) = split.ok_or_else(|| damaged("a record has no end"))?;
-                    let (conversation, size) = (record.conversation, bytes as u32);
-                    references.push(Reference { conversation, input: place, offset, bytes: size });
-                    offset += size;
+                    let (record, bytes) =
+                        record::split(records).ok_or_else(|| damaged("a record has no end"))?;
+                    sink(&record)?;
                     records = &records[bytes..];
                 }
             }
@@ -119,95 +287,8 @@ fn scan(
             Next::Torn | Next::Corrupt(_) => return Err(damaged("not all of it can be read")),
         }
     }
-    if scanner.offset() != input.bytes {
-        return Err(damaged("it ends before its end"));
+    match scanner.offset() == input.bytes {
+        true => Ok(()),
+        false => Err(damaged("it ends before its end")),
     }
-    Ok(Source { id: input.id, seed, file })
-}
-
-struct Merge<'a, F> {
-    fold: &'a F,
-    sources: Vec<Source>,
-    writer: Writer<'a>,
-    /// A conversation's encoded state.
-    state: Vec<u8>,
-    /// One record.
-    buffer: Vec<u8>,
-    name: &'a str,
-}
-
-impl<F: StateFold> Merge<'_, F> {
-    fn all(
-        &mut self,
-        mut old: Option<file::Reader>,
-        references: &[Reference],
-    ) -> Result<(), CheckpointError> {
-        let mut groups = references.chunk_by(|a, b| a.conversation == b.conversation).peekable();
-        while let Some(reader) = &mut old {
-            let next = reader.next().map_err(|fault| CheckpointError::of("the last checkpoint", fault))?;
-            let Some(entry) = next else { break };
-            // Conversations that the last checkpoint does not have, up to this one.
-            while let Some(group) = groups.next_if(|group| group[0].conversation < entry.conversation) {
-                self.conversation(None, group)?;
-            }
-            match groups.next_if(|group| group[0].conversation.cmp(&entry.conversation) == Ordering::Equal) {
-                Some(group) => self.conversation(Some(entry), group)?,
-                None => {
-                    self.writer.add(&entry).map_err(CheckpointError::io(format!("write {}", self.name)))?
-                }
-            }
-        }
-        groups.try_for_each(|group| self.conversation(None, group))
-    }
-
-    /// One conversation that has new records.
-    fn conversation(&mut self, old: Option<Entry<'_>>, group: &[Reference]) -> Result<(), CheckpointError> {
-        let conversation = group[0].conversation;
-        let (mut next, mut last) = old.map_or((0, None), |old| (old.next, old.last));
-        let mut state = match old.and_then(|old| old.state) {
-            Some(state) => {
-                Some(self.fold.decode(&conversation, state).map_err(|error| CheckpointError::Fold {
-                    what: format!("the state of conversation {}: {error}", Hex(&conversation)),
-                })?)
-            }
-            None => None,
-        };
-        for reference in group {
-            let source = &self.sources[reference.input as usize];
-            let record = read(source, reference, &mut self.buffer)?;
-            if record.kind.is_entry() {
-                (next, last) = (record.sequence + 1, Some(source.id));
-            } else if record.kind == RecordKind::SKIP {
-                next = next.max(record.sequence.saturating_add(1));
-            }
-            let applied = self.fold.apply(&mut state, &record);
-            applied.map_err(|error| CheckpointError::Fold { what: refused(&record, &error) })?;
-        }
-        if state.is_none() && last.is_none() {
-            return Ok(());
-        }
-        self.state.clear();
-        if let Some(state) = &state {
-            self.fold.encode(state, &mut self.state);
-        }
-        let state = state.is_some().then_some(self.state.as_slice());
-        let entry = Entry { conversation, next, last, state };
-        self.writer.add(&entry).map_err(CheckpointError::io(format!("write {}", self.name)))
-    }
-}
-
-/// Reads and checks one record.
-fn read<'a>(
-    source: &Source,
-    reference: &Reference,
-    buffer: &'a mut Vec<u8>,
-) -> Result<Record<'a>, CheckpointError> {
-    let name = || source.id.segment_name();
-    buffer.resize(reference.bytes as usize, 0);
-    let read = source.file.read_at(u64::from(reference.offset), buffer);
-    read.map_err(CheckpointError::io(format!("read {}", name())))?;
-    record::decode(buffer, source.seed).ok_or_else(|| CheckpointError::Damaged {
-        name: name(),
-        what: format!("the record at byte {} is not what was written", reference.offset),
-    })
 }

@@ -1,8 +1,8 @@
 //! Checkpoints: what replaying the sealed segments would lead to, written down.
 //!
 //! A checkpoint holds every conversation's state, as bytes that the server's [`StateFold`] makes and reads,
-//! sorted by conversation. The next one is a streaming merge of the last one with the segments sealed since:
-//! one conversation's state is in memory at a time. So recovery reads one checkpoint and what is not in it,
+//! sorted by conversation. The next one is a streaming merge of the last one with the segments sealed since;
+//! what is in memory is bounded by [`CheckpointConfig::memory_bytes`]. So recovery reads one checkpoint and what is not in it,
 //! and neither its time nor its memory grows with history.
 //!
 //! Place: a background thread, not a driver's file thread, where a merge would hold up the creation of
@@ -46,9 +46,10 @@ pub struct CheckpointConfig {
     pub after_bytes: u64,
     /// Segments taken in by one merge, bytes. At least one segment is.
     pub input_bytes: u64,
-    /// Records taken in by one merge.
+    /// Records taken in by one merge; it remembers up to as many conversations.
     pub input_records: u64,
-    /// Segments held in memory by one merge, bytes.
+    /// States held in memory by one merge, bytes as encoded. The segments are read once more for each time
+    /// this is full.
     pub memory_bytes: u64,
 }
 
@@ -183,10 +184,13 @@ pub(crate) fn list(files: &dyn Files) -> io::Result<Vec<(u64, u64)>> {
 fn newest(files: &dyn Files) -> Result<Option<Newest>, CheckpointError> {
     let all = list(files).map_err(CheckpointError::io(format!("list {CHECKPOINT}")))?;
     let Some((number, bytes)) = all.first().copied() else { return Ok(None) };
+    Ok(Some(Newest { number, bytes, reader: open(files, number)? }))
+}
+
+fn open(files: &dyn Files, number: u64) -> Result<file::Reader, CheckpointError> {
     let name = file::name(number);
     let opened = files.open(&name).map_err(CheckpointError::io(format!("open {name}")))?;
-    let reader = file::Reader::open(opened, number).map_err(|fault| CheckpointError::of(&name, fault))?;
-    Ok(Some(Newest { number, bytes, reader }))
+    file::Reader::open(opened, number).map_err(|fault| CheckpointError::of(&name, fault))
 }
 
 impl CheckpointError {

@@ -1,0 +1,372 @@
+//! What the store costs: appends beside a bare write and fdatasync loop of the same bytes, and opening what
+//! was written.
+//!
+//! ```text
+//! cargo run --release -p ringwire-store --example append -- DIR encode
+//! cargo run --release -p ringwire-store --example append -- DIR append [SECONDS]
+//! cargo run --release -p ringwire-store --example append -- DIR open MESSAGES
+//! ```
+//!
+//! `append` takes turns with the bare loop, three rounds each; compare within one run. One line per cell.
+//! CPU is what the kernel says this thread ran (`/proc/thread-self/schedstat`). DIR must not be a RAM disk.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ringwire_store::{
+    CheckpointConfig, Checkpointer, Config, Conversation, DiskFiles, Files, Fold, FoldError, Index, Journal,
+    JournalOp, Record, RecordKind, RecoverOptions, Salt, SegmentId, StateFold, When, recover,
+};
+
+const PAYLOAD_BYTES: usize = 256;
+const CONVERSATIONS: u64 = 10_000;
+
+fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().expect("DIR"));
+    let what = arguments.next().expect("encode, append or open");
+    let number = arguments.next().map(|number| number.parse::<u64>().expect("a number"));
+    match what.as_str() {
+        "encode" => encode(),
+        "append" => append(&folder, number.unwrap_or(3))?,
+        "open" => open(&folder, number.unwrap_or(1_000_000))?,
+        _ => panic!("encode, append or open"),
+    }
+    Ok(())
+}
+
+/// CPU time of this thread, microseconds.
+fn cpu_us() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds") / 1000.0
+}
+
+/// Anonymous memory of this process, MB.
+fn memory_mb() -> f64 {
+    let text = fs::read_to_string("/proc/self/status").expect("status");
+    let line = text.lines().find(|line| line.starts_with("RssAnon")).expect("RssAnon");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).expect("kB") / 1024.0
+}
+
+/// Traffic over conversations, a few of them busy: the smaller of three draws.
+struct Traffic {
+    random: u64,
+    sequences: Vec<u64>,
+    payload: Vec<u8>,
+}
+
+impl Traffic {
+    fn new() -> Self {
+        let payload = (0..PAYLOAD_BYTES).map(|at| at as u8).collect();
+        Self { random: 88_172_645_463_325_252, sequences: vec![0; CONVERSATIONS as usize], payload }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn record(&mut self) -> Record<'_> {
+        let number = (0..3).map(|_| self.draw() % CONVERSATIONS).min().unwrap_or(0);
+        let sequence = &mut self.sequences[number as usize];
+        *sequence += 1;
+        Record {
+            kind: RecordKind(1),
+            conversation: conversation(number),
+            sequence: *sequence,
+            time_ms: 1_700_000_000_000,
+            payload: &self.payload,
+        }
+    }
+}
+
+fn conversation(number: u64) -> Conversation {
+    u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+}
+
+/// A driver that does everything at once, on this thread.
+struct Driver {
+    files: Arc<DiskFiles>,
+    open: HashMap<SegmentId, File>,
+    /// CPU spent on the operations themselves, microseconds.
+    syncs: u64,
+}
+
+impl Driver {
+    fn carry_out(&mut self, journal: &mut Journal) -> io::Result<()> {
+        while let Some(op) = journal.poll() {
+            match op {
+                JournalOp::Create { segment, bytes } => {
+                    let file = preallocate(&self.files.path(&segment.segment_name()), bytes)?;
+                    self.open.insert(segment, file);
+                    journal.on_created(segment, Ok(()));
+                }
+                JournalOp::Write { segment, offset, data } => {
+                    let file = &self.open[&segment];
+                    file.write_all_at(&data, offset)?;
+                    file.sync_data()?;
+                    self.syncs += 1;
+                    drop(data);
+                    journal.on_written(segment, Ok(()));
+                }
+                JournalOp::Seal(seal) => {
+                    let segment = seal.segment();
+                    self.open.remove(&segment);
+                    let result = seal.run(&*self.files);
+                    journal.on_sealed(segment, result);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn preallocate(path: &Path, bytes: u64) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let done = Command::new("fallocate").arg("-l").arg(bytes.to_string()).arg(path).status()?;
+    assert!(done.success(), "fallocate works here");
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// CPU per append with a disk that takes no time.
+fn encode() {
+    for batch in [1, 16, 128, 1024] {
+        let salts = Box::new(|| Salt([7; 16]));
+        let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), salts);
+        let mut traffic = Traffic::new();
+        let count = 2_000_000;
+        let (mut bytes, begun) = (0, cpu_us());
+        for at in 0..count {
+            journal.append(&traffic.record()).expect("room");
+            if at % batch == batch - 1 {
+                while let Some(op) = journal.poll() {
+                    match op {
+                        JournalOp::Create { segment, .. } => journal.on_created(segment, Ok(())),
+                        JournalOp::Write { segment, data, .. } => {
+                            bytes += data.len();
+                            drop(data);
+                            journal.on_written(segment, Ok(()));
+                        }
+                        JournalOp::Seal(seal) => {
+                            let segment = seal.segment();
+                            drop(seal);
+                            journal.on_sealed(segment, Ok(()));
+                        }
+                    }
+                }
+            }
+        }
+        let us = (cpu_us() - begun) / count as f64;
+        let (traffic_us, overhead) = (idle_traffic(count), bytes as f64 / (count * PAYLOAD_BYTES) as f64);
+        println!("encode batch {batch:5}: {:.3} us per append, bytes x{overhead:.2}", us - traffic_us);
+    }
+}
+
+/// What making the records costs.
+fn idle_traffic(count: usize) -> f64 {
+    let (mut traffic, begun) = (Traffic::new(), cpu_us());
+    for _ in 0..count {
+        std::hint::black_box(traffic.record());
+    }
+    (cpu_us() - begun) / count as f64
+}
+
+fn append(folder: &Path, seconds: u64) -> io::Result<()> {
+    for batch in [1, 16, 128, 1024] {
+        for round in 0..3 {
+            let (bare, bare_cpu, syncs) = bare_loop(&folder.join("bare"), batch, seconds)?;
+            let (ours, ours_cpu) = journal_loop(&folder.join("store"), batch, seconds)?;
+            println!(
+                "batch {batch:5} round {round}: bare {bare:9.0}/s {bare_cpu:6.3} us ({syncs:.0} syncs/s) | journal {ours:9.0}/s \
+                 {ours_cpu:6.3} us | ratio {:.3}, {:.3} us beyond",
+                ours / bare,
+                ours_cpu - bare_cpu
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes batches of the same size as the journal's, and syncs each. Messages per second, CPU per message.
+fn bare_loop(folder: &Path, batch: usize, seconds: u64) -> io::Result<(f64, f64, f64)> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    let data = vec![0x5a; 48 + batch * (40 + PAYLOAD_BYTES)];
+    let size = u64::from(Config::default().segment_bytes);
+    let (mut number, mut offset, mut syncs) = (0, 0, 0_u64);
+    let mut file = preallocate(&folder.join("0"), size)?;
+    let (begun, cpu) = (Instant::now(), cpu_us());
+    while begun.elapsed().as_secs() < seconds {
+        if offset + data.len() as u64 > size {
+            number += 1;
+            file = preallocate(&folder.join(number.to_string()), size)?;
+            offset = 0;
+        }
+        file.write_all_at(&data, offset)?;
+        file.sync_data()?;
+        offset += data.len() as u64;
+        syncs += 1;
+    }
+    let count = syncs as f64 * batch as f64;
+    let taken = begun.elapsed().as_secs_f64();
+    let result = (count / taken, (cpu_us() - cpu) / count, syncs as f64 / taken);
+    fs::remove_dir_all(folder)?;
+    Ok(result)
+}
+
+fn journal_loop(folder: &Path, batch: usize, seconds: u64) -> io::Result<(f64, f64)> {
+    let _ = fs::remove_dir_all(folder);
+    let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
+    let mut driver = Driver { files, open: HashMap::new(), syncs: 0 };
+    let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
+    let mut traffic = Traffic::new();
+    driver.carry_out(&mut journal)?;
+    let (begun, cpu) = (Instant::now(), cpu_us());
+    let mut count = 0.0;
+    while begun.elapsed().as_secs() < seconds {
+        for _ in 0..batch {
+            journal.append(&traffic.record()).map_err(io::Error::other)?;
+        }
+        count += batch as f64;
+        driver.carry_out(&mut journal)?;
+    }
+    let result = (count / begun.elapsed().as_secs_f64(), (cpu_us() - cpu) / count);
+    drop(driver);
+    fs::remove_dir_all(folder)?;
+    Ok(result)
+}
+
+/// A fold as small as a server's: heads and times.
+#[derive(Default)]
+struct Heads(HashMap<Conversation, (u64, u64)>);
+
+impl Fold for Heads {
+    fn restore(&mut self, conversation: &Conversation, state: &[u8]) -> Result<(), FoldError> {
+        self.0.insert(*conversation, HeadFold.decode(conversation, state)?);
+        Ok(())
+    }
+
+    fn apply(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
+        self.0.insert(record.conversation, (record.sequence, record.time_ms));
+        Ok(())
+    }
+}
+
+struct HeadFold;
+
+impl StateFold for HeadFold {
+    type State = (u64, u64);
+
+    fn decode(&self, _: &Conversation, bytes: &[u8]) -> Result<Self::State, FoldError> {
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        number(0).zip(number(8)).ok_or_else(|| FoldError("too short".to_owned()))
+    }
+
+    fn apply(&self, state: &mut Option<Self::State>, record: &Record<'_>) -> Result<(), FoldError> {
+        *state = Some((record.sequence, record.time_ms));
+        Ok(())
+    }
+
+    fn encode(&self, state: &Self::State, out: &mut Vec<u8>) {
+        out.extend_from_slice(&state.0.to_le_bytes());
+        // As large as a state with some members.
+        out.extend_from_slice(&state.1.to_le_bytes());
+        out.extend_from_slice(&[0; 200]);
+    }
+}
+
+fn open(folder: &Path, messages: u64) -> io::Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
+    let checkpointer = Checkpointer::new(files.clone(), HeadFold, CheckpointConfig::default());
+    let mut driver = Driver { files: files.clone(), open: HashMap::new(), syncs: 0 };
+    let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
+    let mut traffic = Traffic::new();
+    let (begun, mut merging) = (Instant::now(), 0.0);
+    for at in 0..messages {
+        journal.append(&traffic.record()).map_err(io::Error::other)?;
+        if at % 1024 == 0 {
+            driver.carry_out(&mut journal)?;
+            let merge = Instant::now();
+            if at % (1 << 18) == 0 && checkpointer.run(When::Worthwhile)?.is_some() {
+                merging += merge.elapsed().as_secs_f64();
+            }
+        }
+    }
+    driver.carry_out(&mut journal)?;
+    println!(
+        "{messages} messages written in {:.1} s, {merging:.2} s of it merging",
+        begun.elapsed().as_secs_f64()
+    );
+    println!("index in memory: {:.1} MB", journal.index().memory_bytes() as f64 / 1e6);
+    // As a kill leaves it.
+    for cold in [false, true] {
+        if cold {
+            drop_cache(folder);
+        }
+        time_open(&files, &format!("after a kill, page cache {}", if cold { "cold" } else { "warm" }))?;
+    }
+    // And without any checkpoint: everything is replayed.
+    let checkpoints = files.list("checkpoint")?;
+    for entry in &checkpoints {
+        fs::rename(folder.join("checkpoint").join(&entry.name), folder.join(&entry.name))?;
+    }
+    time_open(&files, "without a checkpoint")?;
+    for entry in &checkpoints {
+        fs::rename(folder.join(&entry.name), folder.join("checkpoint").join(&entry.name))?;
+    }
+    let merge = Instant::now();
+    while let Some(report) = checkpointer.run(When::Now)? {
+        println!("{report:?}");
+    }
+    println!("checkpoint at the stop: {:.2} s", merge.elapsed().as_secs_f64());
+    for cold in [false, true] {
+        if cold {
+            drop_cache(folder);
+        }
+        time_open(&files, &format!("after a clean stop, page cache {}", if cold { "cold" } else { "warm" }))?;
+    }
+    drop(driver);
+    fs::remove_dir_all(folder)
+}
+
+fn time_open(files: &Arc<DiskFiles>, what: &str) -> io::Result<()> {
+    let before = memory_mb();
+    let (begun, cpu) = (Instant::now(), cpu_us());
+    let mut heads = Heads::default();
+    let recovered = recover(&**files, &mut heads, &RecoverOptions::default()).map_err(io::Error::other)?;
+    let (taken, cpu) = (begun.elapsed().as_secs_f64(), (cpu_us() - cpu) / 1e6);
+    let report = recovered.report.clone();
+    let indexes = recovered.indexes(1, |_| 0);
+    println!(
+        "{what}: open {taken:.3} s ({cpu:.3} s CPU), {:.1} MB more memory; {} of {} segments and {} records replayed, \
+         {} conversations restored",
+        memory_mb() - before,
+        report.replayed_segments,
+        report.segments,
+        report.replayed_records,
+        report.restored
+    );
+    drop((heads, indexes));
+    Ok(())
+}
+
+/// Takes the folder's files out of the page cache, as far as the system lets us.
+fn drop_cache(folder: &Path) {
+    let _ = Command::new("sync").status();
+    for sub in ["journal", "checkpoint"] {
+        for entry in fs::read_dir(folder.join(sub)).into_iter().flatten().flatten() {
+            let path = format!("if={}", entry.path().display());
+            let _ = Command::new("dd").args([&path, "iflag=nocache", "count=0", "status=none"]).status();
+        }
+    }
+}
