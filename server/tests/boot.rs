@@ -65,8 +65,18 @@ fn a_corrupt_segment_is_named_and_nothing_is_changed_until_it_is_accepted() {
     let at = bytes.windows(10).position(|window| window == b"message 20").expect("stored as it was sent");
     bytes[at] ^= 1;
     std::fs::write(&segment, &bytes).unwrap();
+    let verify = || {
+        let verify = std::process::Command::new(env!("CARGO_BIN_EXE_ringwire"))
+            .args(["store", "verify", "--data"])
+            .arg(data.path())
+            .output()
+            .unwrap();
+        (verify.status.code(), String::from_utf8(verify.stdout).unwrap())
+    };
     let name = segment.file_stem().unwrap().to_str().unwrap().to_owned();
     refused(data.path(), &[], &[&name, "corrupt"]);
+    let (code, report) = verify();
+    assert!(code == Some(1) && report.contains("CORRUPT") && report.contains(&name), "{report}");
     assert_eq!(std::fs::read(&segment).unwrap(), bytes, "a refused start changes nothing");
     let server = Server::start(data.path(), &["--set", "store.accept_corruption=true"]);
     assert!(server.log().contains("lost"), "{}", server.log());
@@ -91,7 +101,8 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+        // Lazily, because the kernel lets go of a killed process's files a moment after the process.
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }
 

@@ -82,7 +82,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         count => count.min(SHARDS_MAX),
     };
     let options = listen::Options { send_buffer_bytes: config.send_buffer, ..Default::default() };
-    let listeners = listen::bind_shards(config.listen, usize::from(shards), &options)?;
+    let listeners = bind_patiently(config.listen, usize::from(shards), &options)?;
     let address = listeners[0].local_addr().map_err(BootError::system("read the address listened on"))?;
     let files: Arc<dyn Files> = Arc::new(DiskFiles::open(&config.data)?);
     let (recovered, report) = recovery::run(
@@ -151,6 +151,25 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     }
     checkpoints.finish();
     Ok(code)
+}
+
+/// How often, and how long apart, an address in use is tried again. The kernel closes the sockets of a killed
+/// process that used io_uring a moment after the process is gone, and whoever restarts it should not fail.
+const BIND_TRIES: u32 = 20;
+const BIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+fn bind_patiently(
+    address: SocketAddr,
+    shards: usize,
+    options: &listen::Options,
+) -> Result<Vec<std::net::TcpListener>, listen::ListenError> {
+    for _ in 1..BIND_TRIES {
+        match listen::bind_shards(address, shards, options) {
+            Err(listen::ListenError::InUse { .. }) => std::thread::sleep(BIND_PAUSE),
+            result => return result,
+        }
+    }
+    listen::bind_shards(address, shards, options)
 }
 
 /// Waits for the shards, for signals, and for the end.

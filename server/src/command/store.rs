@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use ringwire_store::{DiskFiles, Severity, verify};
+
+use crate::store::ConversationFold;
 
 /// Look at stored messages while no server uses them.
 #[derive(Debug, Args)]
@@ -14,7 +17,8 @@ pub(super) struct StoreArgs {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// Read everything and check every checksum, order and index; changes nothing.
+    /// Read everything and check every checksum, order and index; changes nothing. Exits with 1 where
+    /// anything durable is damaged.
     Verify {
         /// Directory of everything durable.
         #[arg(long, value_name = "DIR", default_value = "ringwire-data")]
@@ -24,5 +28,17 @@ enum StoreCommand {
 
 pub(super) fn run(args: &StoreArgs) -> Result<ExitCode, String> {
     let StoreCommand::Verify { data } = &args.command;
-    Err(format!("{}", data.display()))
+    if !data.join(ringwire_store::JOURNAL).is_dir() {
+        return Err(format!(
+            "{} is not a data directory: it has no journal folder; see --data",
+            data.display()
+        ));
+    }
+    let files = DiskFiles::open(data).map_err(|error| error.to_string())?;
+    let report = verify(&files, &ConversationFold).map_err(|error| error.to_string())?;
+    println!("{report}");
+    match report.verdict() {
+        Some(Severity::Corrupt) => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
