@@ -359,3 +359,6 @@ impl Journal {
         self.state = State::Failed(why);
     }
 }
+
+#[cfg(test)]
+mod tests;
