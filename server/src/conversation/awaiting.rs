@@ -26,6 +26,8 @@ pub(super) enum Awaiting {
     Repeated { session: SessionRef, acknowledged: Acknowledged },
     /// A session to be attached.
     Attach { author: Author, request: u32, conversation: ConversationId, open: bool },
+    /// Somebody who asked to be attached and was no member.
+    Stranger { author: Author, request: u32, conversation: ConversationId },
     /// A member that has left.
     Left { author: Author, request: u32, conversation: ConversationId, user: UserId },
 }
@@ -75,6 +77,10 @@ impl Conversations {
             Awaiting::Attach { author, request, conversation, open } => {
                 self.attach(author, request, conversation, open, mesh);
             }
+            Awaiting::Stranger { author, request, conversation } => {
+                let which = Which::Request(request);
+                self.reject(author.session, conversation, which, &Refusal::not_a_member(), mesh);
+            }
             Awaiting::Left { author, request, conversation, user } => {
                 self.expel(author, request, conversation, user, mesh);
             }
@@ -85,6 +91,7 @@ impl Conversations {
         if let Some(conversation) = self.by_id.get_mut(&conversation) {
             assert_eq!(sequence, conversation.synced + 1, "entries are synced in their order");
             conversation.synced = sequence;
+            conversation.joining.retain(|(joined, _)| *joined > sequence);
         }
     }
 
@@ -149,6 +156,7 @@ impl Conversations {
                     (session, acknowledged.conversation, Which::Publish(acknowledged.client_sequence))
                 }
                 Awaiting::Attach { author, request, conversation, .. }
+                | Awaiting::Stranger { author, request, conversation }
                 | Awaiting::Left { author, request, conversation, .. } => {
                     (author.session, conversation, Which::Request(request))
                 }

@@ -89,13 +89,14 @@ impl Conversations {
     pub(super) fn on_fetch(&mut self, author: Author, wanted: Wanted, mesh: &mut Mesh) {
         let session = author.session;
         let which = Which::Fetch(wanted.request);
-        let conversation = self
-            .by_id
-            .get(&wanted.conversation)
-            .filter(|conversation| conversation.state.members.contains_key(&author.user));
-        let Some(conversation) = conversation else {
-            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
-            return self.reject(session, wanted.conversation, which, &refusal, mesh);
+        let conversation = self.by_id.get(&wanted.conversation).ok_or_else(Refusal::not_a_member);
+        let readable = conversation
+            .and_then(|conversation| conversation.check_reader(author.user).map(|()| conversation));
+        let conversation = match readable {
+            Ok(conversation) => conversation,
+            Err(refusal) => {
+                return self.reject(session, wanted.conversation, which, &refusal, mesh);
+            }
         };
         let Some(range) = range(&wanted, conversation.visible, self.limits.page_messages_max) else {
             let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };

@@ -70,6 +70,9 @@ impl Conversations {
             if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
                 return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
             }
+            if let Some(conversation) = self.by_id.get_mut(&id) {
+                conversation.joining.push((conversation.state.head, author.user));
+            }
         }
         self.on_attach(author, request, id, true, mesh);
     }
@@ -87,9 +90,16 @@ impl Conversations {
             self.attach(author, request, conversation, open, mesh);
         } else if let Err(refusal) = self.check_writable() {
             self.reject(author.session, conversation, Which::Request(request), &refusal, mesh);
+        } else if !self.is_member(conversation, author.user) {
+            // Decided now: who joins while this waits must not be attached before the joining.
+            self.await_sync(Awaiting::Stranger { author, request, conversation });
         } else {
             self.await_sync(Awaiting::Attach { author, request, conversation, open });
         }
+    }
+
+    fn is_member(&self, conversation: ConversationId, user: UserId) -> bool {
+        self.by_id.get(&conversation).is_some_and(|known| known.state.members.contains_key(&user))
     }
 
     /// Attaches a session and says where the conversation stands; everything is synced up to here.
@@ -105,9 +115,7 @@ impl Conversations {
             let role = conversation.state.members.get(&author.user)?.role;
             Some((conversation, role))
         }) else {
-            // The same answer whether it does not exist or is not the user's to know of.
-            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
-            return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+            return self.reject(author.session, id, Which::Request(request), &Refusal::not_a_member(), mesh);
         };
         let device = conversation.state.devices.get_mut(&(author.user, author.origin));
         let client_sequence = device.map_or(0, |device| {
@@ -150,7 +158,7 @@ impl Conversations {
         mesh: &mut Mesh,
     ) {
         let checked = match self.by_id.get(&id).and_then(|c| c.state.members.get(&author.user)) {
-            None => Err(Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation")),
+            None => Err(Refusal::not_a_member()),
             Some(member) => self.check_writable().map(|()| member.name.clone()),
         };
         match checked {
@@ -222,14 +230,14 @@ impl Conversations {
         limit: u16,
         mesh: &mut Mesh,
     ) {
-        let members = self
-            .by_id
-            .get(&id)
-            .map(|conversation| &conversation.state.members)
-            .filter(|members| members.contains_key(&author.user));
-        let Some(members) = members else {
-            let refusal = Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation");
-            return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+        let conversation = self.by_id.get(&id).ok_or_else(Refusal::not_a_member);
+        let readable = conversation
+            .and_then(|conversation| conversation.check_reader(author.user).map(|()| conversation));
+        let members = match readable {
+            Ok(conversation) => &conversation.state.members,
+            Err(refusal) => {
+                return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+            }
         };
         let limit = usize::from(limit).clamp(1, MEMBERS_PAGE_MAX);
         let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);

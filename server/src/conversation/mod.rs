@@ -29,7 +29,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::RandomState;
 use ringwire_driver::Operations;
 use ringwire_protocol::code::Code;
-use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Encoder, Reject};
 
 pub use devices::{Device, Verdict};
@@ -59,9 +59,25 @@ struct Conversation {
     reserving: u64,
     /// The journal's order ends before `state.head`: a note that says so has to come before the next entry.
     skips: bool,
+    /// Members whose joining is not synced yet, with its sequence. They may publish, which comes behind it, and
+    /// are shown nothing: after a crash they might never have been members.
+    joining: Vec<(u64, UserId)>,
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
     tail: Tail,
+}
+
+impl Conversation {
+    /// Refuses to show anything to who is no member, or is not for good yet.
+    fn check_reader(&self, user: UserId) -> Result<(), Refusal> {
+        if !self.state.members.contains_key(&user) {
+            return Err(Refusal::not_a_member());
+        }
+        if self.joining.iter().any(|(_, joining)| *joining == user) {
+            return Err(Refusal::busy("the joining is being written"));
+        }
+        Ok(())
+    }
 }
 
 /// A refusal on its way to the client.
@@ -84,6 +100,11 @@ impl Refusal {
                 Refusal::new(Code::STORAGE_FAILED, error.to_string())
             }
         }
+    }
+
+    /// The same answer whether it does not exist or is not the user's to know of.
+    fn not_a_member() -> Self {
+        Refusal::new(Code::NOT_A_MEMBER, "the user is not a member of this conversation")
     }
 
     /// For a moment; the client sends again by itself.
