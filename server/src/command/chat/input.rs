@@ -4,12 +4,14 @@ use std::io::{self, Write};
 
 use ringwire_client::Publisher;
 use rustyline::completion::Completer;
-use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{Context, Editor, ExternalPrinter, Helper};
+use rustyline::{
+    Cmd, ConditionalEventHandler, Context, Editor, Event, EventContext, EventHandler, ExternalPrinter,
+    Helper, KeyEvent, Movement, RepeatCount,
+};
 use tokio::sync::mpsc;
 
 use super::style::Style;
@@ -22,7 +24,7 @@ pub(super) const COMMANDS: [(&str, &str); 4] = [
     ("/help", "this list; to send a line that begins with a slash, double it"),
     ("/members", "who is in the room"),
     ("/history", "older messages; /history 200 for so many"),
-    ("/quit", "leave the terminal, not the room; so does Ctrl-D"),
+    ("/quit", "end the chat, stay a member; so does Ctrl-D"),
 ];
 
 /// What came from the keyboard.
@@ -116,6 +118,15 @@ impl Highlighter for Keys {
     }
 }
 
+/// Ctrl-C: what was begun goes; if nothing was, the person does.
+struct ClearOrQuit;
+
+impl ConditionalEventHandler for ClearOrQuit {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        Some(if context.line().is_empty() { Cmd::Interrupt } else { Cmd::Kill(Movement::WholeBuffer) })
+    }
+}
+
 /// The line editor, before it is given its thread.
 pub(super) struct Keyboard {
     editor: Editor<Keys, DefaultHistory>,
@@ -127,6 +138,7 @@ impl Keyboard {
     pub(super) fn new(publisher: Publisher, style: Style, erases: bool) -> rustyline::Result<Self> {
         let mut editor = Editor::new()?;
         editor.set_helper(Some(Keys { publisher, style }));
+        editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearOrQuit)));
         Ok(Self { editor, erases })
     }
 
@@ -145,8 +157,7 @@ impl Keyboard {
                     let _ = self.editor.add_history_entry(&line);
                     Input::read(&line)
                 }
-                // Ctrl-C clears a line that has something on it, says rustyline; on an empty one it means this.
-                Err(ReadlineError::Interrupted | ReadlineError::Eof) => Input::Quit,
+                // Ctrl-C on an empty line, Ctrl-D, or a terminal that is gone.
                 Err(_) => Input::Quit,
             };
             let quit = input == Input::Quit;

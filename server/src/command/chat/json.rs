@@ -1,108 +1,164 @@
 //! One event per line, for programs. The fields are documented in the help of the command and do not change their meaning;
 //! new ones may be added.
 
-use ringwire_client::{Error, Gap, Kind, Membership, Message, Party, Published, Session, State, UserId};
-use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+use ringwire_client as client;
+use ringwire_client::{Error, Kind, Party, Published, Session, State};
+use serde::Serialize;
 
 use super::render::role;
 
-pub(super) fn joined(session: &Session, membership: &Membership) -> Value {
-    json!({
-        "event": "joined",
-        "room": membership.name,
-        "conversation": membership.conversation.to_string(),
-        "user": session.user.to_string(),
-        "name": session.name,
-        "role": role(membership.role),
-        "head": membership.head,
-        "first": membership.first,
-        "members": membership.members_count,
-    })
+/// A line of the output.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Event<'a> {
+    /// The connection stands differently.
+    State(Connection<'a>),
+    /// The room is entered.
+    Joined {
+        room: &'a str,
+        conversation: String,
+        user: String,
+        name: &'a str,
+        role: &'static str,
+        head: u64,
+        first: u64,
+        members: u32,
+    },
+    /// The next message.
+    Message(Message<'a>),
+    /// All that was there before has been printed.
+    CaughtUp { head: u64 },
+    /// A line of the input is accepted.
+    Ack { line: u64, sequence: u64, time_ms: u64, durability: String, duplicate: bool },
+    /// Messages that the server does not have any more.
+    Gap { from: u64, to: u64, cause: String },
+    /// Something failed; `line` of the input, if it was one.
+    Error {
+        line: Option<u64>,
+        code: Option<u16>,
+        name: Option<&'static str>,
+        fault: &'static str,
+        retryable: bool,
+        text: String,
+    },
 }
 
-pub(super) fn message(message: &Message, name: Option<&str>, own: bool) -> Value {
-    let mut value = json!({
-        "event": "message",
-        "sequence": message.sequence,
-        "time_ms": message.time_ms,
-        "sender": message.sender.to_string(),
-        "name": name,
-        "kind": kind(message.kind),
-        "own": own,
-        "reference": message.reference,
-    });
-    if let Some(membership) = message.membership() {
-        value["action"] = format!("{:?}", membership.action).to_lowercase().into();
-        value["member"] = membership.user.to_string().into();
-        value["name"] = membership.name.into();
-        value["role"] = role(membership.role).into();
-    } else if let Some(text) = message.text() {
-        value["text"] = text.into();
-    } else {
-        value["hex"] = hex(&message.body).into();
-    }
-    value
+/// How the connection stands.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum Connection<'a> {
+    Connecting { attempt: u32 },
+    Connected { session: u64, user: String, name: &'a str },
+    Disconnected { retry_in_ms: u64, text: String },
+    Failed { text: String },
+    Closed,
 }
 
-pub(super) fn ack(line: u64, published: Published) -> Value {
-    json!({
-        "event": "ack",
-        "line": line,
-        "sequence": published.sequence,
-        "time_ms": published.time_ms,
-        "durability": format!("{:?}", published.durability).to_lowercase(),
-        "duplicate": published.duplicate,
-    })
+/// A message; what does not apply is left out.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Message<'a> {
+    sequence: u64,
+    time_ms: u64,
+    sender: String,
+    name: Option<&'a str>,
+    kind: &'static str,
+    own: bool,
+    reference: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The body, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
 }
 
-pub(super) fn gap(gap: Gap) -> Value {
-    json!({ "event": "gap", "from": gap.from, "to": gap.to, "cause": gap.cause.to_string() })
-}
-
-pub(super) fn state(state: &State) -> Value {
-    match state {
-        State::Connecting { attempt } => {
-            json!({ "event": "state", "state": "connecting", "attempt": attempt })
+impl<'a> Event<'a> {
+    pub(super) fn joined(session: &'a Session, membership: &'a client::Membership) -> Self {
+        Self::Joined {
+            room: &membership.name,
+            conversation: membership.conversation.to_string(),
+            user: session.user.to_string(),
+            name: &session.name,
+            role: role(membership.role),
+            head: membership.head,
+            first: membership.first,
+            members: membership.members_count,
         }
-        State::Connected(session) => json!({
-            "event": "state",
-            "state": "connected",
-            "session": session.session,
-            "user": session.user.to_string(),
-            "name": session.name,
-        }),
-        State::Disconnected { error, retry_in } => json!({
-            "event": "state",
-            "state": "disconnected",
-            "retry_in_ms": u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
-            "text": error.to_string(),
-        }),
-        State::Failed(error) => json!({ "event": "state", "state": "failed", "text": error.to_string() }),
-        State::Closed => json!({ "event": "state", "state": "closed" }),
     }
-}
 
-/// `line` is the line of the input that failed, if it was one.
-pub(super) fn error(error: &Error, line: Option<u64>) -> Value {
-    json!({
-        "event": "error",
-        "line": line,
-        "code": error.code().map(|code| code.number()),
-        "name": error.code().map(|code| code.name()),
-        "fault": match error.fault() {
-            Party::Caller => "caller",
-            Party::Server => "server",
-            Party::Network => "network",
-            Party::Policy => "policy",
-        },
-        "retryable": error.is_retryable(),
-        "text": error.to_string(),
-    })
-}
+    pub(super) fn message(message: &'a client::Message, name: Option<&'a str>, own: bool) -> Self {
+        let mut event = Message {
+            sequence: message.sequence,
+            time_ms: message.time_ms,
+            sender: message.sender.to_string(),
+            name,
+            kind: kind(message.kind),
+            own,
+            reference: message.reference,
+            ..Message::default()
+        };
+        if let Some(membership) = message.membership() {
+            event.action = Some(format!("{:?}", membership.action).to_lowercase());
+            event.member = Some(membership.user.to_string());
+            event.name = Some(membership.name);
+            event.role = Some(role(membership.role));
+        } else if let Some(text) = message.text() {
+            event.text = Some(text);
+        } else {
+            event.hex = Some(hex(&message.body));
+        }
+        Self::Message(event)
+    }
 
-/// Whose message it is, as far as a name is known.
-pub(super) fn is_own(message: &Message, user: UserId) -> bool {
-    message.sender == user
+    pub(super) fn ack(line: u64, published: Published) -> Self {
+        let Published { sequence, time_ms, durability, duplicate } = published;
+        let durability = format!("{durability:?}").to_lowercase();
+        Self::Ack { line, sequence, time_ms, durability, duplicate }
+    }
+
+    pub(super) fn gap(gap: client::Gap) -> Self {
+        Self::Gap { from: gap.from, to: gap.to, cause: gap.cause.to_string() }
+    }
+
+    pub(super) fn state(state: &'a State) -> Self {
+        Self::State(match state {
+            State::Connecting { attempt } => Connection::Connecting { attempt: *attempt },
+            State::Connected(session) => Connection::Connected {
+                session: session.session,
+                user: session.user.to_string(),
+                name: &session.name,
+            },
+            State::Disconnected { error, retry_in } => Connection::Disconnected {
+                retry_in_ms: u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX),
+                text: error.to_string(),
+            },
+            State::Failed(error) => Connection::Failed { text: error.to_string() },
+            State::Closed => Connection::Closed,
+        })
+    }
+
+    pub(super) fn error(error: &Error, line: Option<u64>) -> Self {
+        Self::Error {
+            line,
+            code: error.code().map(|code| code.number()),
+            name: error.code().map(|code| code.name()),
+            fault: match error.fault() {
+                Party::Caller => "caller",
+                Party::Server => "server",
+                Party::Network => "network",
+                Party::Policy => "policy",
+            },
+            retryable: error.is_retryable(),
+            text: error.to_string(),
+        }
+    }
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -120,5 +176,71 @@ fn kind(kind: Kind) -> &'static str {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String does not fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use ringwire_client::{ConversationId, Gap, GapCause, Missing, Refusal, UserId};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(event: &Event<'_>, expected: &str) {
+        assert_eq!(serde_json::to_string(event).unwrap(), expected);
+    }
+
+    #[test]
+    fn events_are_written_as_the_help_says() {
+        let user = UserId::from_name("ada");
+        let mut message = client::Message {
+            conversation: ConversationId::from_name("r"),
+            sequence: 7,
+            time_ms: 8,
+            sender: user,
+            origin: 1,
+            client_sequence: 2,
+            reference: 0,
+            kind: Kind::Text,
+            body: "a\n\"b\"".as_bytes().to_vec().into(),
+        };
+        let head = format!(r#"{{"event":"message","sequence":7,"time_ms":8,"sender":"{user}","name":"ada","#);
+        check(
+            &Event::message(&message, Some("ada"), true),
+            &format!(r#"{head}"kind":"text","own":true,"reference":0,"text":"a\n\"b\""}}"#),
+        );
+        message.kind = Kind::Application;
+        message.body = vec![0xFF, 0x00].into();
+        check(
+            &Event::message(&message, Some("ada"), false),
+            &format!(r#"{head}"kind":"application","own":false,"reference":0,"hex":"ff00"}}"#),
+        );
+        let gap = Gap { from: 1, to: 2, cause: Missing::Server(GapCause::Expired) };
+        check(
+            &Event::gap(gap),
+            r#"{"event":"gap","from":1,"to":2,"cause":"older than what the server keeps"}"#,
+        );
+        check(&Event::CaughtUp { head: 3 }, r#"{"event":"caught_up","head":3}"#);
+        check(&Event::state(&State::Closed), r#"{"event":"state","state":"closed"}"#);
+        check(
+            &Event::state(&State::Connecting { attempt: 2 }),
+            r#"{"event":"state","state":"connecting","attempt":2}"#,
+        );
+    }
+
+    #[test]
+    fn errors_say_whose_fault_and_which_line() {
+        let refusal =
+            Refusal { code: client::Code::BODY_TOO_LARGE, reason: String::new(), retry_after: None };
+        let text = serde_json::to_string(&Event::error(&Error::Rejected(refusal), Some(3))).unwrap();
+        let begin = r#"{"event":"error","line":3,"code":3609,"name":"body_too_large","fault":"caller","retryable":false,"#;
+        assert!(text.starts_with(begin), "{text}");
+        let text = serde_json::to_string(&Event::error(&Error::NotJoined, None)).unwrap();
+        assert!(text.contains(r#""line":null,"code":null"#), "{text}");
+    }
 }

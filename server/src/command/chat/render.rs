@@ -11,12 +11,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use ringwire_client::{Action, Gap, Kind, Member, Message, Role, UserId};
+use unicode_width::UnicodeWidthStr;
 
 use super::style::Style;
 use super::text;
 
 /// Columns of names; longer ones are cut.
 const NAME_COLUMNS: usize = 16;
+/// What stands before rows that do not begin a message.
+const INDENT: &str = "        ";
 
 /// Draws messages; remembers the day of the last one.
 #[derive(Debug)]
@@ -25,11 +28,17 @@ pub(super) struct Renderer {
     zone: TimeZone,
     day: Option<Date>,
     me: UserId,
+    columns: usize,
 }
 
 impl Renderer {
     pub(super) fn new(style: Style, zone: TimeZone, me: UserId) -> Self {
-        Self { style, zone, day: None, me }
+        Self { style, zone, day: None, me, columns: 80 }
+    }
+
+    /// The terminal has so many columns now.
+    pub(super) fn resize(&mut self, columns: usize) {
+        self.columns = columns.max(INDENT.len() + NAME_COLUMNS);
     }
 
     /// The lines of a message, the day before it if that is another one. `name` gives names of users.
@@ -41,23 +50,41 @@ impl Renderer {
             out.push_str(&self.style.dim(&day));
             out.push('\n');
         }
-        let time = self.style.dim(&zoned.strftime("%H:%M").to_string());
+        let time = zoned.strftime("%H:%M").to_string();
         if let Some(notice) = notice(message, &name) {
-            out.push_str(&format!("{time} {}\n", self.style.dim(&format!("— {notice}"))));
+            out.push_str(&self.block(&format!("{time} "), &format!("— {notice}"), Style::dim));
             return out;
         }
         let sender = text::name(&name(message.sender), NAME_COLUMNS);
-        let sender = self.style.name(message.sender, &sender);
-        let mark = if message.sender == self.me { self.style.good(" ✓") } else { String::new() };
-        let body = body(message);
-        let mut lines = body.lines();
-        out.push_str(&format!("{time} {sender}  {}", lines.next().unwrap_or_default()));
-        for line in lines {
-            out.push_str(&format!("\n        {line}"));
+        let own = message.sender == self.me;
+        let body = if own { format!("{} ✓", body(message)) } else { body(message) };
+        let head = format!("{time} {sender}  ");
+        let drawn = self.block(&head, &body, |_, row| row.to_owned());
+        // The head is as wide as it was measured; only now it gets its colours.
+        let coloured = format!("{} {}  ", self.style.dim(&time), self.style.name(message.sender, &sender));
+        out.push_str(&drawn.replacen(&head, &coloured, 1));
+        if own {
+            out.truncate(out.len() - "✓\n".len());
+            out.push_str(&self.style.good("✓"));
+            out.push('\n');
         }
-        out.push_str(&mark);
-        out.push('\n');
         out
+    }
+
+    /// Rows that begin with `head` and are indented from the second on, so that none of them looks like another message.
+    fn block(&self, head: &str, body: &str, paint: impl Fn(Style, &str) -> String) -> String {
+        let room = self.columns.saturating_sub(head.width().max(INDENT.len()));
+        let mut out = String::new();
+        for (index, row) in text::wrap(body, room).iter().enumerate() {
+            out.push_str(if index == 0 { head } else { INDENT });
+            out.push_str(&paint(self.style, row));
+            out.push('\n');
+        }
+        out
+    }
+
+    fn aside(&self, mark: &str, said: &str, paint: impl Fn(Style, &str) -> String) -> String {
+        self.block("      ", &format!("{mark} {}", text::in_line(said)), paint)
     }
 
     /// What comes next is not of the day of what came before.
@@ -67,51 +94,56 @@ impl Renderer {
 
     /// What was typed and is not acknowledged yet.
     pub(super) fn pending(&self, body: &str) -> String {
-        self.style.dim(&format!("      … {}\n", text::in_line(body)))
+        self.aside("…", body, Style::dim)
     }
 
     /// What was typed and will not be sent.
     pub(super) fn refused(&self, body: &str, why: &str) -> String {
-        self.style.bad(&format!("      ✗ not sent: {} ({})\n", text::in_line(body), text::in_line(why)))
+        self.aside("✗", &format!("not sent: {body} ({why})"), Style::bad)
     }
 
     /// A gap in the conversation.
     pub(super) fn gap(&self, gap: Gap) -> String {
         let Gap { from, to, cause } = gap;
-        self.style.warning(&format!("      — messages {from} to {to} are missing: {cause}\n"))
+        self.aside("—", &format!("messages {from} to {to} are missing: {cause}"), Style::warning)
     }
 
     /// Something that is not from the conversation.
     pub(super) fn note(&self, note: &str) -> String {
-        self.style.dim(&format!("      — {}\n", text::in_line(note)))
+        self.aside("—", note, Style::dim)
     }
 
     /// The connection needs patience.
     pub(super) fn warning(&self, note: &str) -> String {
-        self.style.warning(&format!("      … {}\n", text::in_line(note)))
+        self.aside("…", note, Style::warning)
     }
 
     /// Something went well again.
     pub(super) fn good(&self, note: &str) -> String {
-        self.style.good(&format!("      ✓ {}\n", text::in_line(note)))
+        self.aside("✓", note, Style::good)
     }
 
     /// It is over.
     pub(super) fn bad(&self, note: &str) -> String {
-        self.style.bad(&format!("      ✗ {}\n", text::in_line(note)))
+        self.aside("✗", note, Style::bad)
     }
 
     /// The members, by role and name.
     pub(super) fn members(&self, members: &[Member]) -> String {
         let mut sorted: Vec<&Member> = members.iter().collect();
         sorted.sort_by(|a, b| b.role.cmp(&a.role).then_with(|| a.name.cmp(&b.name)));
-        let mut out = self.note(&format!("{} members", members.len()));
+        let mut out = self.note(&counted(members.len(), "member"));
         for member in sorted {
             let name = self.style.name(member.user, &text::name(&member.name, NAME_COLUMNS));
-            out.push_str(&format!("        {name} {}\n", self.style.dim(role(member.role))));
+            out.push_str(&format!("{INDENT}{name} {}\n", self.style.dim(role(member.role))));
         }
         out
     }
+}
+
+/// So many of something.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The time of a message off a terminal, exact and the same everywhere.
@@ -238,6 +270,18 @@ mod tests {
         for (kind, body, expected) in cases {
             assert_eq!(renderer.message(&message(kind, "bob", body), name), expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn no_row_of_a_long_message_looks_like_another_message() {
+        let mut renderer = renderer();
+        renderer.resize(40);
+        let fake = format!("{}23:31 me  I agree", "x ".repeat(14));
+        let drawn = renderer.message(&message(Kind::Text, "bob", fake.as_bytes()), name);
+        let rows: Vec<&str> = drawn.lines().skip(1).collect();
+        assert!(rows.len() > 1 && rows[0].starts_with("23:30 bob  "), "{rows:?}");
+        assert!(rows[1..].iter().all(|row| row.starts_with(INDENT)), "{rows:?}");
+        assert!(rows.iter().all(|row| row.width() <= 40), "{rows:?}");
     }
 
     #[test]

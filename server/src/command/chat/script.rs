@@ -9,15 +9,15 @@ use std::time::Duration;
 use ringwire_client::{
     Client, Conversation, Draft, Error, Kind, Message, Publisher, Receipt, Session, State, Update,
 };
-use serde_json::{Value, json};
 use tokio::io::BufReader;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::Outcome;
+use super::json::Event;
 use super::lines::{Line, Lines};
 use super::render::utc;
-use super::{ChatArgs, Ended, json as events, text};
+use super::{ChatArgs, Ended, text};
 
 /// Lines that wait for their acknowledgement; beyond it no more are read.
 const PENDING_MAX: usize = 512;
@@ -67,7 +67,7 @@ async fn enter(
     let State::Connected(session) = state else { return Err(Error::Network("lost at once".to_owned())) };
     let conversation = client.join_from(&args.room, args.start().unwrap_or_default()).await?;
     if let Some(membership) = conversation.membership() {
-        out.event(&events::joined(&session, &membership));
+        out.event(&Event::joined(&session, &membership));
     }
     Ok((client, conversation, session))
 }
@@ -120,7 +120,7 @@ impl Script<'_> {
                 (line, result) = oldest(&mut self.pending), if !self.pending.is_empty() => {
                     self.pending.pop_front();
                     match result {
-                        Ok(published) => self.out.event(&events::ack(line, published)),
+                        Ok(published) => self.out.event(&Event::ack(line, published)),
                         Err(error) => self.on_refused(line, &error),
                     }
                 }
@@ -197,21 +197,23 @@ impl Script<'_> {
         match update {
             Some(Update::Message(message)) => {
                 let content = !matches!(message.kind, Kind::Membership | Kind::System);
-                let wanted = self.args.count.is_none_or(|count| self.received < count);
-                if wanted {
+                let asked_for = self.args.from.is_none_or(|from| message.sequence >= from);
+                if asked_for && self.args.count.is_none_or(|count| self.received < count) {
                     self.received += u64::from(content);
                     self.on_message(&message);
                 }
                 // Enough was heard: what has not been read of the input will not be.
                 self.input_ended |= self.args.count.is_some_and(|count| self.received >= count);
             }
+            // Asked to begin beyond the end: nothing is missing that was ever there.
+            Some(Update::Gap(gap)) if self.args.from.is_some_and(|from| gap.to < from) => {}
             Some(Update::Gap(gap)) => {
-                self.out.event(&events::gap(gap));
+                self.out.event(&Event::gap(gap));
                 self.out.say(&format!("messages {} to {} are missing: {}", gap.from, gap.to, gap.cause));
             }
             Some(Update::CaughtUp { head }) => {
                 self.caught_up = true;
-                self.out.event(&json!({ "event": "caught_up", "head": head }));
+                self.out.event(&Event::CaughtUp { head });
             }
             Some(_) => {}
             None => self.ended = Some(self.conversation.ended().unwrap_or(Error::NotJoined)),
@@ -220,8 +222,8 @@ impl Script<'_> {
 
     fn on_message(&mut self, message: &Message) {
         let name = self.conversation.name_of(message.sender);
-        let own = events::is_own(message, self.session.user);
-        self.out.event(&events::message(message, name.as_deref(), own));
+        let own = message.sender == self.session.user;
+        self.out.event(&Event::message(message, name.as_deref(), own));
         let listens = self.args.from.is_some() || self.args.follow || self.args.count.is_some();
         let content = !matches!(message.kind, Kind::Membership | Kind::System);
         if listens && content && !self.out.json {
@@ -318,9 +320,12 @@ impl Output {
         self.broken |= written.is_err();
     }
 
-    fn event(&mut self, event: &Value) {
+    fn event(&mut self, event: &Event<'_>) {
         if self.json {
-            self.line(&event.to_string());
+            match serde_json::to_string(event) {
+                Ok(line) => self.line(&line),
+                Err(_) => self.broken = true,
+            }
         }
     }
 
@@ -332,7 +337,7 @@ impl Output {
     }
 
     fn error(&mut self, error: &Error, line: Option<u64>) {
-        self.event(&events::error(error, line));
+        self.event(&Event::error(error, line));
         match line {
             Some(line) => self.say(&format!("line {line} was not accepted: {error}")),
             None => self.say(&error.to_string()),
@@ -340,7 +345,7 @@ impl Output {
     }
 
     fn state(&mut self, state: &State) {
-        self.event(&events::state(state));
+        self.event(&Event::state(state));
         if let State::Disconnected { error, retry_in } = state {
             self.say(&format!("{error}; connecting again in {:.1} s", retry_in.as_secs_f64()));
         }

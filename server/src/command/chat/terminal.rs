@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use ringwire_client::{
-    Client, Conversation, Direction, Draft, Error, Message, Published, Receipt, Start, State, Update, UserId,
+    Client, Conversation, Direction, Draft, Error, History, Member, Message, Published, Receipt, Start,
+    State, Update, UserId,
 };
 use rustyline::ExternalPrinter;
 use tokio::sync::{mpsc, watch};
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::exit::Outcome;
 use super::input::{COMMANDS, Input, Keyboard};
-use super::render::Renderer;
+use super::render::{Renderer, counted};
 use super::{ChatArgs, Ended};
 
 /// Messages shown on entry.
@@ -44,7 +45,8 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
             return Ok(Outcome::of(&error));
         }
     };
-    let renderer = Renderer::new(style, zone, me);
+    let mut renderer = Renderer::new(style, zone, me);
+    renderer.resize(columns());
     let mut keyboard = Keyboard::new(conversation.publisher(), style, !args.is_dumb())
         .map_err(|error| format!("cannot edit lines here: {error}"))?;
     let printer =
@@ -60,6 +62,7 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
         oldest: None,
         unread: None,
         lost: false,
+        asked: Box::pin(std::future::pending()),
         over: None,
         refused: false,
     };
@@ -98,6 +101,12 @@ struct Pending {
     shown: bool,
 }
 
+/// What a command asked the server for; messages go on meanwhile.
+enum Answer {
+    Members(Result<Vec<Member>, Error>),
+    History(Result<History, Error>),
+}
+
 struct Chat {
     client: Client,
     conversation: Conversation,
@@ -111,6 +120,8 @@ struct Chat {
     unread: Option<(u64, Instant)>,
     /// The person knows that there is no connection.
     lost: bool,
+    /// The answer to the last command; a newer command takes its place.
+    asked: Pin<Box<dyn Future<Output = Answer> + Send>>,
     /// Why it is over.
     over: Option<Error>,
     /// Something was not sent.
@@ -121,7 +132,10 @@ impl Chat {
     fn greet(&mut self, args: &ChatArgs) {
         let room = &args.room;
         let count = self.conversation.membership().map_or(1, |membership| membership.members_count);
-        self.show(&self.renderer.note(&format!("in {room} with {count} members; /help lists the commands")));
+        self.show(&self.renderer.note(&format!(
+            "in {room} with {}; /help lists the commands",
+            counted(count as usize, "member")
+        )));
         if self
             .conversation
             .membership()
@@ -141,8 +155,12 @@ impl Chat {
             tokio::select! {
                 input = inputs.recv() => match input.unwrap_or(Input::Quit) {
                     Input::Quit => return,
-                    input => self.on_input(input).await,
+                    input => self.on_input(input),
                 },
+                answer = &mut self.asked => {
+                    self.asked = Box::pin(std::future::pending());
+                    self.on_answer(answer);
+                }
                 update = self.conversation.next_update() => self.on_update(update),
                 result = oldest(&mut self.pending), if !self.pending.is_empty() => self.on_settled(result),
                 changed = self.state.changed() => {
@@ -160,7 +178,7 @@ impl Chat {
         let _ = inputs.recv().await;
     }
 
-    async fn on_input(&mut self, input: Input) {
+    fn on_input(&mut self, input: Input) {
         match input {
             Input::Say(text) => self.say(text),
             Input::Help => {
@@ -168,11 +186,11 @@ impl Chat {
                     COMMANDS.map(|(command, what)| self.renderer.note(&format!("{command:<9} {what}")));
                 self.show(&lines.concat());
             }
-            Input::Members => match self.conversation.members().await {
-                Ok(members) => self.show(&self.renderer.members(&members)),
-                Err(error) => self.show(&self.renderer.bad(&error.to_string())),
-            },
-            Input::History(count) => self.show_history(count).await,
+            Input::Members => {
+                let publisher = self.conversation.publisher();
+                self.asked = Box::pin(async move { Answer::Members(publisher.members().await) });
+            }
+            Input::History(count) => self.ask_history(count),
             Input::Unknown(line) => {
                 self.show(&self.renderer.note(&format!("{line} is no command; /help lists them")))
             }
@@ -233,6 +251,7 @@ impl Chat {
     }
 
     fn draw(&mut self, message: &Message) -> String {
+        self.renderer.resize(columns());
         let names = &self.conversation;
         let name = |user: UserId| names.name_of(user).unwrap_or_else(|| user.to_string()[..8].to_owned());
         self.renderer.message(message, name)
@@ -260,24 +279,36 @@ impl Chat {
         }
     }
 
-    async fn show_history(&mut self, count: u16) {
+    fn ask_history(&mut self, count: u16) {
         let Some(before) = self.oldest.and_then(|oldest| oldest.checked_sub(1)).filter(|&before| before > 0)
         else {
             return self.show(&self.renderer.note("there is nothing older"));
         };
-        let history = match self.conversation.history(before, count, Direction::Backward).await {
-            Ok(history) => history,
-            Err(error) => return self.show(&self.renderer.bad(&error.to_string())),
-        };
-        self.oldest = history.messages.first().map(|message| message.sequence).or(self.oldest);
-        let mut lines = self.renderer.note(&format!("{} older messages", history.messages.len()));
-        self.renderer.forget_day();
-        for message in &history.messages {
-            lines.push_str(&self.draw(message));
+        let publisher = self.conversation.publisher();
+        self.asked =
+            Box::pin(
+                async move { Answer::History(publisher.history(before, count, Direction::Backward).await) },
+            );
+    }
+
+    fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Members(Ok(members)) => self.show(&self.renderer.members(&members)),
+            Answer::History(Ok(history)) => {
+                self.oldest = history.messages.first().map(|message| message.sequence).or(self.oldest);
+                let mut lines = self.renderer.note(&counted(history.messages.len(), "older message"));
+                self.renderer.forget_day();
+                for message in &history.messages {
+                    lines.push_str(&self.draw(message));
+                }
+                lines.push_str(&self.renderer.note("end of older messages"));
+                self.renderer.forget_day();
+                self.show(&lines);
+            }
+            Answer::Members(Err(error)) | Answer::History(Err(error)) => {
+                self.show(&self.renderer.bad(&error.to_string()));
+            }
         }
-        lines.push_str(&self.renderer.note("end of older messages"));
-        self.renderer.forget_day();
-        self.show(&lines);
     }
 
     /// Prints above the input line.
@@ -291,7 +322,11 @@ impl Chat {
         self.tell_read();
         let waiting = self.pending.len();
         if waiting > 0 && self.over.is_none() {
-            print(&self.renderer.warning(&format!("waiting for {waiting} messages to be acknowledged")));
+            print(
+                &self
+                    .renderer
+                    .warning(&format!("waiting for the server to take {}", counted(waiting, "message"))),
+            );
         }
         let shutdown = self.client.shutdown_within(GOODBYE).await;
         let mut unsent = !shutdown.is_clean();
@@ -308,6 +343,11 @@ impl Chat {
             (None, false, false) => Outcome::Clean,
         }
     }
+}
+
+/// Columns of the terminal, now.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col))
 }
 
 async fn at(time: Option<Instant>) {

@@ -100,6 +100,41 @@ pub(super) fn rows(text: &str, begin: usize, columns: usize) -> usize {
         .sum()
 }
 
+/// Breaks a text into rows of at most `columns`, at spaces where there are any. Every row but the first is to be indented by
+/// whoever prints it: a row that the terminal itself breaks begins where messages begin, and could pass for one.
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(2);
+    let mut rows = Vec::new();
+    for line in text.split('\n') {
+        let mut row = String::new();
+        let mut width = 0;
+        // Where the row can be broken: behind this byte.
+        let mut space = None;
+        for char in line.chars() {
+            let char_width = char.width().unwrap_or(0);
+            if width + char_width > columns {
+                if char == ' ' {
+                    // It would only be the first of the next row.
+                    rows.push(std::mem::take(&mut row));
+                    (width, space) = (0, None);
+                    continue;
+                }
+                let rest = space.take().map_or_else(String::new, |at| row.split_off(at));
+                row.truncate(row.trim_end_matches(' ').len());
+                rows.push(std::mem::replace(&mut row, rest));
+                width = row.width();
+            }
+            row.push(char);
+            width += char_width;
+            if char == ' ' {
+                space = Some(row.len());
+            }
+        }
+        rows.push(row);
+    }
+    rows
+}
+
 /// Characters that change how others look, without being seen.
 fn is_trick(char: char) -> bool {
     matches!(
@@ -165,6 +200,21 @@ mod tests {
         assert_eq!(name("a very long name indeed", 12), "a very long…");
         assert_eq!(name("日本語日本語日本語", 8).width(), 7);
         assert_eq!(name("a\nb", 12), "a⏎ b");
+    }
+
+    #[test]
+    fn rows_break_at_spaces_and_never_exceed_the_terminal() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("a bcdefgh", 3), ["a", "bcd", "efg", "h"]);
+        assert_eq!(wrap("日本語日本", 5), ["日本", "語日", "本"]);
+        assert_eq!(wrap("a\n\nb", 5), ["a", "", "b"]);
+        assert_eq!(wrap("", 5), [""]);
+        for columns in 0..12 {
+            let rows = wrap("The quick 日本 brown    fox\njumps 👋🏽 over  the-lazy-dog", columns);
+            assert!(rows.iter().all(|row| row.width() <= columns.max(2)), "{columns}: {rows:?}");
+        }
     }
 
     #[test]
