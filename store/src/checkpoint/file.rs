@@ -1,4 +1,4 @@
-//! The bytes of a checkpoint (rules J-20 to J-23 of `docs/journal.md`).
+//! The bytes of a checkpoint (rules J-20 to J-24 of `docs/journal.md`).
 //!
 //! ```text
 //! header 32 | block | block | … | footer: position, counts | tail 16

@@ -18,7 +18,7 @@ use super::inputs::Inputs;
 use super::{CheckpointConfig, CheckpointError, CheckpointReport, Input, Newest, StateFold};
 use crate::files::Files;
 use crate::format::record;
-use crate::record::{Conversation, Hex, Record};
+use crate::record::{Conversation, Hex, Record, RecordKind};
 use crate::recovery::fold::refused;
 use crate::recovery::scan::{Next, Scanner};
 use crate::segment::SegmentId;
@@ -192,6 +192,10 @@ impl<F: StateFold> Merge<'_, F> {
                 let Some(touched) = states.get_mut(&record.conversation) else { return Ok(()) };
                 if record.kind.is_entry() {
                     (touched.next, touched.last) = (record.sequence.saturating_add(1), Some(input.id));
+                } else if record.kind == RecordKind::SKIP {
+                    touched.next = touched.next.max(record.sequence.saturating_add(1));
+                } else if record.kind == RecordKind::SKIP {
+                    touched.next = touched.next.max(record.sequence.saturating_add(1));
                 }
                 let applied = self.fold.apply(&mut touched.state, record);
                 applied.map_err(|error| CheckpointError::Fold { what: refused(record, &error) })

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringwire_store::{
-    CheckpointConfig, Checkpointer, Config, Conversation, HistoryConfig, RecoverOptions, RecoveryError,
-    RecoveryReport, When, recover,
+    CheckpointConfig, Checkpointer, Config, Conversation, HistoryConfig, RecordKind, RecoverOptions,
+    RecoveryError, RecoveryReport, When, recover,
 };
 
 use disk::SimDisk;
@@ -51,6 +51,15 @@ pub struct World {
 
 pub fn owner(conversation: &Conversation, shards: usize) -> usize {
     usize::from(conversation[0].wrapping_mul(37)) % shards
+}
+
+/// The sequence that the next entry has.
+pub fn next_sequence(items: &[Item]) -> u64 {
+    items.iter().fold(1, |next, item| match item.kind {
+        kind if kind == RecordKind::SKIP.0 => next.max(item.sequence + 1),
+        _ if item.is_entry() => item.sequence + 1,
+        _ => next,
+    })
 }
 
 impl World {
@@ -139,9 +148,13 @@ impl World {
         let payload_bytes = self.rng.below(most + 1) as usize;
         let payload = self.rng.bytes(payload_bytes);
         let known = self.appended.0.entry(conversation).or_default();
-        let entries = known.iter().filter(|item| item.is_entry()).count() as u64;
+        let next = next_sequence(known);
         self.time_ms += self.rng.below(3);
-        let (kind, sequence) = if note { (0x81, self.rng.below(9)) } else { (1, entries + 1) };
+        let (kind, sequence) = match note {
+            true if self.rng.chance(20) => (RecordKind::SKIP.0, next + self.rng.below(5)),
+            true => (0x81, self.rng.below(9)),
+            false => (1, next),
+        };
         let item = Item { kind, sequence, time_ms: self.time_ms, payload };
         known.push(item.clone());
         shard.append(conversation, item);

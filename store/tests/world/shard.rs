@@ -32,6 +32,8 @@ pub struct Shard {
     pub unsynced: Vec<(EntryNumber, Conversation, Item)>,
     /// Count as durable what was only handed out: a planted bug.
     pub ack_before_sync: bool,
+    /// Indexes that history has had made anew.
+    pub rebuilt: u64,
     rng: Rng,
 }
 
@@ -55,6 +57,7 @@ impl Shard {
             open: Vec::new(),
             unsynced: Vec::new(),
             ack_before_sync: false,
+            rebuilt: 0,
             rng: rng.fork(),
         }
     }
@@ -147,6 +150,7 @@ impl Shard {
             }
             Pending::Rebuild(rebuild) => {
                 let segment = rebuild.segment();
+                self.rebuilt += 1;
                 self.history.on_rebuilt(segment, rebuild.run(&self.disk));
             }
         }
