@@ -47,23 +47,18 @@ pub struct Mesh {
 
 /// Makes the meshes of `shards` shards, connected to each other.
 pub fn meshes(shards: ShardIndex, limits: &Limits) -> Vec<Mesh> {
-    let count = usize::from(shards);
-    let mut table: Vec<Vec<Option<Neighbour>>> =
-        (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
-    for a in 0..count {
-        for b in a + 1..count {
-            let (ab_requests_out, ab_requests_in) = ring(limits.request_ring);
-            let (ba_requests_out, ba_requests_in) = ring(limits.request_ring);
-            let (ab_deliveries_out, ab_deliveries_in) = ring(limits.delivery_ring);
-            let (ba_deliveries_out, ba_deliveries_in) = ring(limits.delivery_ring);
-            table[a][b] =
-                Some(Neighbour::new(ab_requests_out, ba_requests_in, ab_deliveries_out, ba_deliveries_in));
-            table[b][a] =
-                Some(Neighbour::new(ba_requests_out, ab_requests_in, ba_deliveries_out, ab_deliveries_in));
+    let mut rows: Vec<Vec<Option<Neighbour>>> = Vec::new();
+    for _ in 0..shards {
+        let mut row = Vec::new();
+        for earlier in &mut rows {
+            let (theirs, ours) = neighbours(limits);
+            earlier.push(Some(theirs));
+            row.push(Some(ours));
         }
+        row.push(None);
+        rows.push(row);
     }
-    table
-        .into_iter()
+    rows.into_iter()
         .zip(0..)
         .map(|(neighbours, me)| Mesh {
             me,
@@ -78,6 +73,18 @@ pub fn meshes(shards: ShardIndex, limits: &Limits) -> Vec<Mesh> {
             drops_when_full: false,
         })
         .collect()
+}
+
+/// The four rings between two shards, as each of them sees them.
+fn neighbours(limits: &Limits) -> (Neighbour, Neighbour) {
+    let (requests_out, their_requests_in) = ring(limits.request_ring);
+    let (their_requests_out, requests_in) = ring(limits.request_ring);
+    let (deliveries_out, their_deliveries_in) = ring(limits.delivery_ring);
+    let (their_deliveries_out, deliveries_in) = ring(limits.delivery_ring);
+    (
+        Neighbour::new(requests_out, requests_in, deliveries_out, deliveries_in),
+        Neighbour::new(their_requests_out, their_requests_in, their_deliveries_out, their_deliveries_in),
+    )
 }
 
 impl Neighbour {
@@ -114,7 +121,6 @@ impl Mesh {
     /// # Errors
     /// Gives the request back where the ring is full: the client is told `busy`. A `Detach` is never
     /// given back.
-    #[expect(clippy::result_large_err, reason = "the refused request comes back by value; it is rare")]
     pub fn request(&mut self, owner: ShardIndex, request: Request) -> Result<(), Request> {
         let Some(neighbour) = &mut self.neighbours[usize::from(owner)] else {
             assert_eq!(owner, self.me, "only the own shard has no ring");

@@ -238,11 +238,11 @@ mod tests {
                     .position(|subscription| subscribers.conversation(subscription.topic) == conversation);
                 match held {
                     None => {
-                        let open = next(&mut state) % 2 == 0;
+                        let open = next(&mut state).is_multiple_of(2);
                         subscribers.add(conversation, slot, open, &mut connections[slot as usize]);
                         model.entry(conversation).or_default().insert(slot);
                     }
-                    Some(nth) if next(&mut state) % 2 == 0 => {
+                    Some(nth) if next(&mut state).is_multiple_of(2) => {
                         let open = !connections[slot as usize][nth].open;
                         let moved = subscribers.set_open(&mut connections[slot as usize], nth, slot, open);
                         if let Some(moved) = moved {
