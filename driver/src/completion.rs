@@ -46,14 +46,16 @@ pub enum Completion<'a> {
         connection: ConnectionId,
     },
     /// The peer closed its end, or the connection failed. Reported once; nothing more will be received.
-    /// The shard answers with [`Operation::Close`](crate::Operation::Close).
+    /// A peer that closed in good order may still read, and may be sent a last word. The shard answers
+    /// with [`Operation::Close`](crate::Operation::Close).
     Disconnected {
         /// Which.
         connection: ConnectionId,
         /// `None` where the peer closed in good order.
         cause: Option<io::Error>,
     },
-    /// The last completion of a connection that the shard closed; the slot may be given out again.
+    /// The last completion of a connection that the shard closed, and the only one after it asked to; the
+    /// slot may be given out again.
     Closed {
         /// Which.
         connection: ConnectionId,
@@ -86,6 +88,7 @@ pub enum Completion<'a> {
         /// How it went.
         result: io::Result<()>,
     },
-    /// Somebody rang the doorbell.
+    /// Somebody rang the doorbell; also a thread of the driver's own, so look at everything, and expect
+    /// nothing.
     Rung,
 }

@@ -20,6 +20,9 @@ pub trait Driver {
     /// is pending and `idle()` stays true ("my rings are empty"): it spins briefly on `idle()`, then says
     /// that it sleeps, looks at `idle()` once more, then blocks. May return without a completion.
     ///
+    /// Every [`Completion::Stalled`] of the submit before it is handed over, so what a shard sends next
+    /// never overtakes what fell short.
+    ///
     /// # Errors
     /// The ring or the epoll instance itself failed; the shard cannot go on.
     fn wait(

@@ -65,8 +65,10 @@ impl fmt::Debug for Job {
 /// Everything but sends.
 #[derive(Debug)]
 pub enum Operation {
-    /// Shut the connection down, wait for its last completion, close it, free the slot and report
-    /// [`Completion::Closed`](crate::Completion::Closed). Carried out after this turn's sends.
+    /// End what is in flight on the connection, close it, free the slot and report
+    /// [`Completion::Closed`](crate::Completion::Closed). Carried out after this turn's sends, which the
+    /// peer still gets, unless bytes of its own are on their way to us: then its kernel may throw ours
+    /// away. Who wants a last word to be read closes after the peer did.
     Close {
         /// Which.
         connection: ConnectionId,

@@ -72,7 +72,7 @@ impl EpollDriver {
     /// See [`OpenError`].
     pub(crate) fn open(config: Config) -> Result<Self, OpenError> {
         let needed = u64::from(config.connections_max) + DESCRIPTORS_BESIDE;
-        let limit = sys::want_descriptors(needed).map_err(OpenError::io("reading the descriptor limit"))?;
+        let limit = sys::raise_descriptors().map_err(OpenError::io("reading the descriptor limit"))?;
         if limit < needed {
             return Err(OpenError::Descriptors { connections_max: config.connections_max, needed, limit });
         }
@@ -235,14 +235,16 @@ impl Driver for EpollDriver {
         self.resume_accepting(sink);
         let mut any = self.deliver_pending(sink);
         any |= self.receive_more(sink);
-        // One look without waiting: the sockets have their turn however much else there is, and nobody
-        // spins while they are ready.
-        any |= self.poll(Some(Duration::ZERO), sink)?;
-        if any || !self.more.is_empty() || timeout == Some(Duration::ZERO) {
-            return Ok(());
-        }
         // Only another shard is worth spinning for: who else rings is in less of a hurry.
         let spinning = if self.bells.len() > 1 { self.spin } else { Duration::ZERO };
+        let must_not_block = any || !self.more.is_empty() || timeout == Some(Duration::ZERO);
+        // The sockets have their turn however much else there is, and nobody spins while they are ready.
+        if must_not_block || !spinning.is_zero() {
+            any |= self.poll(Some(Duration::ZERO), sink)?;
+            if any || must_not_block {
+                return Ok(());
+            }
+        }
         let files = &self.files;
         let mut quiet = || idle() && !files.is_anything_done();
         if !spin(spinning, &mut quiet) {

@@ -4,14 +4,14 @@ use std::io;
 
 use super::checked;
 
-/// Raises the soft limit of descriptors to at least `needed` where the hard limit allows it; the limit
-/// that holds afterwards.
-pub(crate) fn want_descriptors(needed: u64) -> io::Result<u64> {
+/// Raises the soft limit of descriptors to the hard one; the limit that holds afterwards. All the way,
+/// because it is the process's, and the other shards have needs of their own.
+pub(crate) fn raise_descriptors() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writing one rlimit.
     checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    if limit.rlim_cur < needed && limit.rlim_cur < limit.rlim_max {
-        let raised = libc::rlimit { rlim_cur: needed.min(limit.rlim_max), rlim_max: limit.rlim_max };
+    if limit.rlim_cur < limit.rlim_max {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
         // SAFETY: `raised` is valid for reading one rlimit.
         checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) })?;
         limit = raised;

@@ -6,7 +6,7 @@ mod limits;
 mod net;
 
 pub(crate) use epoll::{Event, Poller};
-pub(crate) use limits::{cpu_mask, set_cpu_mask, want_descriptors};
+pub(crate) use limits::{cpu_mask, raise_descriptors, set_cpu_mask};
 pub(crate) use net::{
     PeerAddress, ReceiveError, accept, bind, listen, receive, send, set_send_buffer, set_switch, socket,
 };

@@ -44,7 +44,7 @@ impl UringDriver {
     pub(super) fn prepare(io: IoUring, config: &Config) -> Result<(Ring, Buffers), Refused> {
         let files = config.connections_max + PLACES;
         let needed = u64::from(files);
-        let limit = sys::want_descriptors(needed)
+        let limit = sys::raise_descriptors()
             .map_err(|error| Refused::Other(OpenError::io("reading the descriptor limit")(error)))?;
         if limit < needed {
             let connections_max = config.connections_max;

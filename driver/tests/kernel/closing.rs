@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ringwire_driver::{ConnectionId, Driver, Kind, Operation};
@@ -66,7 +67,12 @@ fn closing_a_stalled_connection_closes_it(kind: Kind) {
     let (mut peer, connection) = world.connect();
     stall(&mut world, connection);
     world.ask(Operation::Close { connection });
-    world.closed(connection);
+    // In a few turns, whatever the peer does: not when it happens to take bytes again.
+    for _ in 0..10 {
+        world.wait(Duration::ZERO);
+        world.submit();
+    }
+    assert!(matches!(world.events.pop_front(), Some(Event::Closed(closed)) if closed == connection));
     assert_ended(&mut peer);
     world.settle();
     assert!(world.events.is_empty(), "no Writable after Closed: {:?}", world.events);
