@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::conversation::Conversations;
 use crate::fanout::mesh;
+use crate::limits::{RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
@@ -124,6 +125,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             driver: ringwire_driver::Config {
                 listener: Some(listener),
                 connections_max: config.connections_max,
+                receive_buffers: RECEIVE_BUFFERS,
+                receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
                 send_buffer_bytes: config.send_buffer,
                 shard: usize::from(index),
                 ..Default::default()
