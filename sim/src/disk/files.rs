@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use ringwire_store::Files;
 use ringwire_store::files::{Entry, NewFile, ReadFile};
 
@@ -77,6 +78,17 @@ impl Files for SimFiles {
         let inode = disk.find(name).ok_or_else(|| missing(name))?;
         disk.at_mut(inode).cache.truncate(bytes as usize);
         disk.settle(inode);
+        Ok(())
+    }
+
+    fn rewrite(&self, name: &str, from: u64) -> io::Result<()> {
+        let mut disk = lock(&self.disk);
+        disk.step()?;
+        let inode = disk.find(name).ok_or_else(|| missing(name))?;
+        let bytes = Bytes::copy_from_slice(disk.read(inode, from, usize::MAX));
+        disk.write(inode, from, &bytes);
+        disk.step()?;
+        disk.sync(inode);
         Ok(())
     }
 

@@ -142,6 +142,15 @@ impl Files for DiskFiles {
         file.sync_all()
     }
 
+    fn rewrite(&self, name: &str, from: u64) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let bytes = file.metadata()?.len().saturating_sub(from);
+        let mut buffer = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        file.read_exact_at(&mut buffer, from)?;
+        file.write_all_at(&buffer, from)?;
+        file.sync_all()
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path(name))?;
         self.sync_folder_of(name)

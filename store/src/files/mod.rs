@@ -64,6 +64,14 @@ pub trait Files: Send + Sync {
         Ok(out)
     }
 
+    /// Writes the bytes of a file from `from` on once more, where they are, and makes them durable. What is read
+    /// may be in the system's memory only, and marked as written, where a sync has failed before.
+    fn rewrite(&self, name: &str, from: u64) -> io::Result<()> {
+        let _ = from;
+        let bytes = self.read(name)?;
+        self.write_atomic(name, &bytes)
+    }
+
     /// Writes a whole file, at once.
     fn write_atomic(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.create(name)?;

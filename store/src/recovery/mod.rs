@@ -214,9 +214,14 @@ fn carry_out(
     for repair in repairs {
         let (what, done) = match repair {
             Repair::Remove(name) => (format!("remove {name}"), files.remove(&name)),
-            Repair::Seal(header, runs) => {
+            Repair::Seal(header, runs, doubtful) => {
+                let name = header.id.segment_name();
                 let seal = Seal { header, runs, segments: Arc::clone(&segments) };
-                (format!("seal {}", header.id.segment_name()), seal.run(files))
+                let settled = doubtful.map_or(Ok(()), |from| {
+                    files.truncate(&name, header.segment_bytes)?;
+                    files.rewrite(&name, from)
+                });
+                (format!("seal {name}"), settled.and_then(|()| seal.run(files)))
             }
             Repair::Rebuild(id) => (format!("make {} anew", id.index_name()), Rebuild::of(id).run(files)),
             Repair::Salvage(id, header) => {

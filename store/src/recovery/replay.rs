@@ -32,8 +32,9 @@ pub(super) struct Known {
 pub(super) enum Repair {
     /// A file that is of no use: an empty segment, a damaged checkpoint.
     Remove(String),
-    /// A segment to be cut and indexed.
-    Seal(IndexHeader, Arc<Runs>),
+    /// A segment to be cut and indexed. Where its last batch begins, if that may not be on disk: its sync may
+    /// have failed, and the system then shows bytes that it will never write.
+    Seal(IndexHeader, Arc<Runs>, Option<u64>),
     /// A sealed segment whose index cannot be used.
     Rebuild(SegmentId),
     /// A damaged segment, to be replaced by what is good of it. Its header, if that is known.
@@ -106,6 +107,7 @@ impl Replay<'_> {
         self.report.replayed_segments += usize::from(!reading.covered);
         let mut builder = Builder::default();
         let mut last = reading.last_batch;
+        let mut doubtful = None;
         loop {
             let from = scanner.offset();
             let mut damaged = None;
@@ -121,6 +123,7 @@ impl Replay<'_> {
                         );
                     }
                     last = Some(number);
+                    doubtful = reading.tail.then_some(from);
                     builder.begin(&batch);
                     self.batch(place, &batch, records, &mut builder, reading)?;
                 }
@@ -159,7 +162,7 @@ impl Replay<'_> {
                     self.report.repairs.push(format!("{id}: its index is damaged; made anew"));
                 }
                 let header = builder.header(&header, scanner.offset());
-                self.repairs.push(Repair::Seal(header, Arc::new(builder.into_runs())));
+                self.repairs.push(Repair::Seal(header, Arc::new(builder.into_runs()), doubtful));
             }
         }
         Ok(last.filter(|_| !salvaged))
