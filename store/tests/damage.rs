@@ -1,6 +1,12 @@
 //! Damage of every kind: each byte flipped, each length cut, forged batches. Never a wrong record; torn and
 //! corrupt told apart; what is lost is named; what is good is kept.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test stops by panicking, and has files of its own"
+)]
+
 mod world;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,10 @@
 //! The whole store on a real disk: append, kill, recover.
 
-#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test stops by panicking, and has files of its own"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;

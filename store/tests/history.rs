@@ -1,6 +1,12 @@
 //! History against a model, over random histories: both directions, across segments, shards and generations,
 //! with small caches, any order of completion, and damaged indexes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test stops by panicking, and has files of its own"
+)]
+
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

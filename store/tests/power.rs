@@ -1,7 +1,11 @@
 //! Power cuts: thousands of seeds of writing, rolling, sealing, checkpointing and recovering, with the power
 //! going at any moment, also during recovery.
 
-#![allow(clippy::disallowed_methods, reason = "a test has threads, files and clocks of its own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test stops by panicking, and has files of its own"
+)]
 
 mod world;
 

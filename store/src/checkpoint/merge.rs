@@ -194,8 +194,6 @@ impl<F: StateFold> Merge<'_, F> {
                     (touched.next, touched.last) = (record.sequence.saturating_add(1), Some(input.id));
                 } else if record.kind == RecordKind::SKIP {
                     touched.next = touched.next.max(record.sequence.saturating_add(1));
-                } else if record.kind == RecordKind::SKIP {
-                    touched.next = touched.next.max(record.sequence.saturating_add(1));
                 }
                 let applied = self.fold.apply(&mut touched.state, record);
                 applied.map_err(|error| CheckpointError::Fold { what: refused(record, &error) })

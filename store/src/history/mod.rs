@@ -237,12 +237,12 @@ impl History {
     pub fn on_rebuilt(&mut self, segment: SegmentId, result: io::Result<()>) {
         self.cache.forget(segment);
         self.files.replaced(FileKey::Index(segment), &mut self.ops);
-        for id in self.rebuilding.remove(&segment).unwrap_or_default() {
-            match &result {
-                Ok(()) => self.advance(id),
-                Err(why) => {
-                    let name = segment.index_name();
-                    self.fail(id, FetchError::Io { name, why: why.to_string() });
+        let waiting = self.rebuilding.remove(&segment).unwrap_or_default();
+        match result {
+            Ok(()) => waiting.into_iter().for_each(|id| self.advance(id)),
+            Err(error) => {
+                for id in waiting {
+                    self.fail(id, FetchError::Io { name: segment.index_name(), why: error.to_string() });
                 }
             }
         }
