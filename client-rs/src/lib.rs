@@ -48,3 +48,8 @@ pub use error::{Error, Party, Refusal, Result};
 pub use ringwire_protocol::code::Code;
 pub use ringwire_protocol::message::{Action, Direction, Durability, GapCause, Kind, PresenceState, Role};
 pub use ringwire_protocol::{ConversationId, DeviceId, UserId};
+
+/// The examples of the README are compiled as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -151,6 +151,10 @@ impl Core {
             }
         }
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        if request.is_none() && conversation.standing == Standing::Joining {
+            // No cursor was sent for it; the answer to its join is still to come.
+            return;
+        }
         let attached = std::mem::replace(&mut conversation.attached, true);
         if matches!(&request, Some(Request { ask: Ask::Open(_), .. })) {
             conversation.opening = false;

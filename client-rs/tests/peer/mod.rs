@@ -49,6 +49,7 @@ impl Listener {
             decoder: Decoder::new(ws::Role::Server, FRAME_BYTES_MAX),
             frames: Vec::new(),
             messages: 0,
+            pongs: 0,
             encoder: Encoder::new(),
         }
     }
@@ -77,10 +78,26 @@ impl Listener {
 /// What the client sent, as far as these tests care.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Sent {
-    Hello { token: String, cursors: Vec<(ConversationId, u64)> },
-    Join { request: u32, name: String },
-    Publish { conversation: ConversationId, number: u64, body: Vec<u8> },
-    Fetch { request: u32, from: u64, limit: u16 },
+    Hello {
+        token: String,
+        cursors: Vec<(ConversationId, u64)>,
+    },
+    Join {
+        request: u32,
+        name: String,
+    },
+    Publish {
+        conversation: ConversationId,
+        number: u64,
+        body: Vec<u8>,
+    },
+    Fetch {
+        request: u32,
+        from: u64,
+        limit: u16,
+    },
+    /// The answer to [`Peer::ping`].
+    Pong,
     Other(String),
 }
 
@@ -91,6 +108,7 @@ pub struct Peer {
     frames: Vec<Sent>,
     /// WebSocket messages received.
     pub messages: usize,
+    pongs: usize,
     encoder: Encoder,
 }
 
@@ -120,10 +138,14 @@ impl Peer {
                         }
                     }
                     Event::Close { .. } => return None,
-                    _ => {}
+                    Event::Pong(_) => self.pongs += 1,
+                    Event::Ping(_) => {}
                 }
             }
             if self.frames.is_empty() {
+                if std::mem::take(&mut self.pongs) > 0 {
+                    return Some(Sent::Pong);
+                }
                 let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.input));
                 match read.await.expect("something in time") {
                     Ok(0) | Err(_) => return None,
@@ -140,6 +162,13 @@ impl Peer {
         }
         let mut out = Vec::new();
         ws::write_message(&mut out, Opcode::Binary, &bytes, None);
+        self.stream.write_all(&out).await.expect("write");
+    }
+
+    /// Sends a WebSocket ping; its answer comes when the client has read everything before it.
+    pub async fn ping(&mut self) {
+        let mut out = Vec::new();
+        ws::write_message(&mut out, Opcode::Ping, b"", None);
         self.stream.write_all(&out).await.expect("write");
     }
 

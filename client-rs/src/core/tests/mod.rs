@@ -2,6 +2,7 @@
 
 mod connection;
 mod feed;
+mod hostile;
 mod model;
 mod publish;
 mod requests;
