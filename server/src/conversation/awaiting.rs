@@ -138,23 +138,20 @@ impl Conversations {
         }
     }
 
-    /// The journal has failed: nobody who waits will be acknowledged, and all are told.
+    /// The journal has failed: nobody who waits will be acknowledged.
+    ///
+    /// Whoever asked for something is told. Publishes that were appended get no answer at all: their bytes may
+    /// be on disk, so a refusal would be a lie that makes the client send them again under other numbers. The
+    /// process ends now, and the clients send them again under the same ones.
     pub fn on_journal_failed(&mut self, mesh: &mut Mesh) {
         let reason = self.log.failure().unwrap_or("the journal has failed").to_owned();
         let refusal = Refusal::new(Code::STORAGE_FAILED, reason);
         for (_, awaiting) in std::mem::take(&mut self.awaiting) {
             let (session, conversation, which) = match awaiting {
-                Awaiting::Entry { session: None, .. }
+                Awaiting::Entry { .. }
                 | Awaiting::Shown { .. }
-                | Awaiting::Reserved { .. } => {
-                    continue;
-                }
-                Awaiting::Entry { session: Some(session), entry } => {
-                    (session, entry.conversation, Which::Publish(entry.client_sequence))
-                }
-                Awaiting::Repeated { session, acknowledged } => {
-                    (session, acknowledged.conversation, Which::Publish(acknowledged.client_sequence))
-                }
+                | Awaiting::Reserved { .. }
+                | Awaiting::Repeated { .. } => continue,
                 Awaiting::Attach { author, request, conversation, .. }
                 | Awaiting::Stranger { author, request, conversation }
                 | Awaiting::Left { author, request, conversation, .. } => {
