@@ -6,7 +6,7 @@
 //! one message to every socket, and the next begins when all have arrived. Counted is the sender's
 //! processor time, user and system, in the call that sends and, for a driver, in the wait after it; and
 //! that of the first processor's ksoftirqd, to which the kernel leaves part of the delivery when it thinks
-//! that it is too much at once. The three ways take turns in rounds; the medians are compared.
+//! that it is too much at once. The three ways take turns in rounds, and are compared within each.
 
 #![expect(unsafe_code, reason = "getrusage")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on says so by panicking")]
@@ -24,7 +24,7 @@ use ringwire_driver::{
     AnyDriver, Completion, Config, ConnectionId, Driver, Kind, Operations, affinity, listen, open,
 };
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 16;
 
 fn main() {
     let argument = |index, default| {
@@ -50,20 +50,17 @@ fn main() {
             }
         }
     }
-    let mut bare = 0.0;
-    println!("{bytes} bytes to {sockets} sockets, {turns} turns, median of {} rounds:", ROUNDS - 1);
-    for ((name, _), costs) in ways.iter().zip(&mut costs) {
-        costs.sort_by(f64::total_cmp);
-        let median = costs[costs.len() / 2];
-        if bare == 0.0 {
-            bare = median;
-        }
-        let (least, most) = (costs[0], costs[costs.len() - 1]);
-        println!(
-            "{name:>14}: {median:.3} µs per delivery ({least:.3} to {most:.3}), {:.3} of bare",
-            median / bare
-        );
+    println!("{bytes} bytes to {sockets} sockets, {turns} turns, medians of {} rounds:", ROUNDS - 1);
+    for ((name, _), own) in ways.iter().zip(&costs) {
+        // Within a round, because the machine's other work changes from round to round.
+        let ratios = own.iter().zip(&costs[0]).map(|(own, bare)| own / bare).collect();
+        println!("{name:>14}: {:.3} µs per delivery, {:.3} of bare", median(own.clone()), median(ratios));
     }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// A way to send one message to every socket.
