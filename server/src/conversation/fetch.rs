@@ -30,6 +30,13 @@ pub(super) struct Fetching {
     under_way: HashMap<u64, (SessionRef, Wanted, Range), RandomState>,
 }
 
+impl Fetching {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+}
+
 /// Sequences `from..=to`, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {

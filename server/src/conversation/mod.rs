@@ -40,6 +40,7 @@ use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Answers, Delivery, Request, SessionRef, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::Limits;
+use crate::shard::Levels;
 use crate::store::{AppendError, EntryNumber, Log, Step};
 use awaiting::Awaiting;
 use fetch::Fetching;
@@ -219,6 +220,14 @@ impl Conversations {
         self.log.poll(operations);
         self.on_fetched(mesh);
         self.log.check_failure(Step::Nothing)
+    }
+
+    /// Says what waits for the disk, and what is kept in memory.
+    pub fn measure(&self, levels: &mut Levels) {
+        levels.awaiting_sync = self.awaiting.len();
+        levels.fetches = self.fetching.len();
+        levels.tail_bytes = self.budget.bytes();
+        levels.journal_bytes = self.log.pending_bytes();
     }
 
     /// Whether entries are not synced yet.

@@ -66,6 +66,11 @@ impl Budget {
         Budget { order: VecDeque::new(), bytes: 0, bytes_max }
     }
 
+    /// Bytes kept, with what keeping them costs.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps a frame in `tail`.
     pub fn keep(&mut self, conversation: ConversationId, tail: &mut Tail, sequence: u64, frame: Bytes) {
         self.bytes += frame.len() + OVERHEAD;

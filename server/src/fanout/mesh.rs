@@ -17,6 +17,7 @@ use ringwire_ring::{Receiver, Sender, ring};
 
 use super::letter::{Delivery, Request, ShardIndex};
 use crate::limits::Limits;
+use crate::shard::Levels;
 
 /// Both directions to one other shard.
 struct Neighbour {
@@ -208,6 +209,14 @@ impl Mesh {
                 into.push(delivery);
             }
         }
+    }
+
+    /// Says what waits.
+    pub fn measure(&self, levels: &mut Levels) {
+        let waiting = self.neighbours.iter().flatten().map(|neighbour| neighbour.requests_waiting.len());
+        levels.requests_waiting = waiting.sum();
+        levels.deliveries_waiting = self.backlog;
+        levels.own_requests = self.own_requests.len();
     }
 
     /// Whether anything waits to be taken.

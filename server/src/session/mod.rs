@@ -35,6 +35,7 @@ use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::{FrameIndex, Queue, Queues};
 use crate::fanout::subscribers::Subscribers;
 use crate::limits::Limits;
+use crate::shard::Levels;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
 use auth::{Authenticator, Identity};
@@ -154,6 +155,19 @@ impl Sessions {
     /// Whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Says how much the fullest connections hold.
+    pub fn measure(&self, levels: &mut Levels) {
+        for connection in self.connections.iter().flatten() {
+            let outbox_bytes = connection.stalled.as_ref().map_or(0, |stalled| stalled.bytes());
+            levels.outbox_bytes_max = levels.outbox_bytes_max.max(outbox_bytes);
+            levels.subscriptions_max = levels.subscriptions_max.max(connection.subscriptions.len());
+            if let Some(session) = connection.session() {
+                levels.publishes_max = levels.publishes_max.max(usize::from(session.publishes));
+                levels.fetches_max = levels.fetches_max.max(usize::from(session.fetches));
+            }
+        }
     }
 
     /// A connection was accepted.

@@ -11,7 +11,11 @@
 //! Owner: one thread. Lifetime: the process. The shard does no I/O and reads no clock: the same struct runs
 //! on io_uring, on epoll and in the simulation. It parses, sequences and encodes nothing itself.
 
+mod levels;
+
 use ringwire_driver::{Completion, Operations};
+
+pub use levels::Levels;
 
 use crate::clock::Now;
 use crate::conversation::Conversations;
@@ -171,6 +175,15 @@ impl Shard {
         let failure = self.conversations.failure()?.to_owned();
         self.failure_told = true;
         Some(failure)
+    }
+
+    /// How full the queues are. Looks at every connection.
+    pub fn levels(&self) -> Levels {
+        let mut levels = Levels::default();
+        self.mesh.measure(&mut levels);
+        self.sessions.measure(&mut levels);
+        self.conversations.measure(&mut levels);
+        levels
     }
 
     /// The connections' side, for counters and checks.

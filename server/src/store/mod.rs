@@ -168,6 +168,11 @@ impl Log {
         positions.appended == positions.synced
     }
 
+    /// Bytes appended and not yet synced.
+    pub fn pending_bytes(&self) -> usize {
+        self.journal.pending_bytes()
+    }
+
     /// Whether publishers have to wait for the disk.
     pub fn is_full(&self) -> bool {
         self.journal.is_full()
