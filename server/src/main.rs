@@ -1,5 +1,7 @@
 //! The `ringwire` binary.
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "planted-bugs")]
 compile_error!("planted bugs are for the simulation; the binary is built without them");
 

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::conversation::Conversations;
 use crate::fanout::mesh;
-use crate::limits::{RECEIVE_BUFFERS, RECEIVE_BUFFER_BYTES};
+use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
