@@ -380,9 +380,15 @@ const SHORT_HEADER: usize = 2;
 impl Sessions {
     /// The kernel took only `sent` bytes of the last payload.
     pub fn on_stalled(&mut self, now: Now, id: ConnectionId, payload: &bytes::Bytes, sent: usize) {
+        let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
         if let Some(connection) = self.get_mut(id) {
             assert!(connection.stalled.is_none(), "one send per connection at a time");
+            let is_too_much = payload.len() - sent > outbox_bytes_max;
             connection.stalled = Some(Box::new(Stalled::new(payload.slice(sent..), now.seconds())));
+            if is_too_much {
+                // Looked at when the turn ends, like one that has something due.
+                self.due.push(id);
+            }
         }
     }
 
