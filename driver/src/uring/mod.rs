@@ -178,7 +178,14 @@ impl UringDriver {
     fn gather(&mut self) {
         let enough = GATHERED.min(self.ring.completions_max() / 2);
         while self.ring.has_deferred() && self.ring.ready() < enough && self.failed.is_none() {
+            let ready = self.ring.ready();
             self.enter(Purpose::Collect);
+            // The flag can be left standing with no work behind it: whoever adds work raises it afterwards, and
+            // by then the work may have been done. It goes down with the next work only, so an entry that
+            // brings nothing is the last one.
+            if self.ring.ready() == ready {
+                break;
+            }
         }
     }
 
@@ -261,8 +268,11 @@ impl UringDriver {
         if self.bells.len() > 1 { self.spin } else { Duration::ZERO }
     }
 
-    fn is_quiet(&mut self, idle: &mut dyn FnMut() -> bool) -> bool {
-        idle() && !self.files.is_anything_done() && !self.ring.is_anything_there()
+    /// `ignores_deferred`: what is deferred, or only said to be, does not count. It is safe to sleep then,
+    /// because an entry that waits does what is deferred first.
+    fn is_quiet(&mut self, ignores_deferred: bool, idle: &mut dyn FnMut() -> bool) -> bool {
+        let is_deferred = !ignores_deferred && self.ring.has_deferred();
+        idle() && !self.files.is_anything_done() && !self.ring.has_completions() && !is_deferred
     }
 }
 
@@ -309,9 +319,11 @@ impl Driver for UringDriver {
                 }
             }
             let spinning = self.spin_time();
-            if spin(spinning, &mut || self.is_quiet(idle)) {
+            // Collecting has brought nothing, so a flag that still stands counts for nothing.
+            let is_stale = self.ring.has_deferred();
+            if spin(spinning, &mut || self.is_quiet(is_stale, idle)) {
                 self.bell.say_asleep();
-                let purpose = match self.is_quiet(idle) {
+                let purpose = match self.is_quiet(true, idle) {
                     true => Purpose::Wait(self.acceptor.pause.cap(timeout)),
                     false => Purpose::Collect,
                 };

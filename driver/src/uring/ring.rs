@@ -262,14 +262,20 @@ impl Ring {
         self.io.submission().cq_overflow()
     }
 
-    /// The kernel put work off until it is entered to collect.
+    /// The kernel put work off until it is entered to collect. It may also have done that work since: the flag
+    /// is raised after the work is added, and lowered only when work is done.
     pub(super) fn has_deferred(&mut self) -> bool {
         self.io.submission().taskrun()
     }
 
     /// There are completions, or what will become completions when they are collected.
     pub(super) fn is_anything_there(&mut self) -> bool {
-        self.ready() > 0 || self.has_deferred() || self.is_overflown()
+        self.has_completions() || self.has_deferred()
+    }
+
+    /// There are completions, in the queue or kept aside by the kernel.
+    pub(super) fn has_completions(&mut self) -> bool {
+        self.ready() > 0 || self.is_overflown()
     }
 
     /// Ends everything that is armed and throws the completions away; false where something did not end
