@@ -54,6 +54,24 @@ impl Builder {
     }
 
     /// Where tokens come from: called for the first one, unless [`Self::token`] gave it, and whenever one has expired.
+    ///
+    /// ```no_run
+    /// # async fn log_in(url: &str) -> Result<String, std::io::Error> { Ok(url.to_owned()) }
+    /// # async fn example() -> Result<(), ringwire_client::Error> {
+    /// use ringwire_client::Client;
+    ///
+    /// let login = "https://login.example/token".to_owned();
+    /// let client = Client::builder("ws://127.0.0.1:7400/v1/ws")
+    ///     .token_provider(move || {
+    ///         let login = login.clone();
+    ///         async move { log_in(&login).await }
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token_provider<F, T, E>(mut self, provider: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,

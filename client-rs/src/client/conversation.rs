@@ -60,6 +60,24 @@ pub enum Update {
 /// asked for, and what was published meanwhile is fetched later.
 ///
 /// Dropping it does not leave the conversation: the user stays a member, and publishes under way are still settled.
+///
+/// ```no_run
+/// # async fn example(client: ringwire_client::Client) -> Result<(), ringwire_client::Error> {
+/// use ringwire_client::{Start, Update};
+///
+/// let mut room = client.join_from("lobby", Start::After(1_234)).await?;
+/// while let Some(update) = room.next_update().await {
+///     match update {
+///         Update::Message(message) => println!("{}", message.text().unwrap_or("(no text)")),
+///         Update::Gap(gap) => println!("{} to {} are missing: {}", gap.from, gap.to, gap.cause),
+///         Update::CaughtUp { head } => println!("-- live from {head} on --"),
+///         _ => {}
+///     }
+/// }
+/// println!("it is over: {:?}", room.ended());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Conversation {
     publisher: Publisher,
     /// Taken from the room at once, so that the lock is not needed for each message.
@@ -244,6 +262,21 @@ impl Publisher {
 
     /// Puts a message into the outbox; the receipt may be awaited, now or later, or dropped. Messages are accepted in
     /// the order of these calls.
+    ///
+    /// ```no_run
+    /// # async fn example(publisher: ringwire_client::Publisher) -> Result<(), ringwire_client::Error> {
+    /// let mut receipts = Vec::new();
+    /// for number in 0..10_000 {
+    ///     let text = format!("number {number}");
+    ///     publisher.ready(text.len()).await?;
+    ///     receipts.push(publisher.publish_queued(text)?);
+    /// }
+    /// for receipt in receipts {
+    ///     println!("accepted at {}", receipt.await?.sequence);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::OutboxFull`] (see [`Self::ready`]), [`Error::BodyTooLarge`], [`Error::NotJoined`], an ended client.

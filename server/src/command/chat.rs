@@ -66,7 +66,7 @@ pub struct ChatArgs {
     #[arg(long, value_name = "URL", env = "RINGWIRE_URL", default_value = "ws://127.0.0.1:7400/v1/ws")]
     url: String,
     /// Who you are, on a server in development mode.
-    #[arg(long = "as", value_name = "NAME", env = "USER", hide_env = true, default_value = "guest")]
+    #[arg(long = "as", value_name = "NAME", env = "USER", default_value = "guest")]
     name: String,
     /// The room to join.
     #[arg(long, value_name = "NAME", default_value = "lobby")]
