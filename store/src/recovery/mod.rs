@@ -224,9 +224,9 @@ fn carry_out(
                 (format!("seal {name}"), settled.and_then(|()| seal.run(files)))
             }
             Repair::Rebuild(id) => (format!("make {} anew", id.index_name()), Rebuild::of(id).run(files)),
-            Repair::Salvage(id, header) => {
+            Repair::Salvage(id, header, tail) => {
                 let time = listing.salvaged.get(&id).copied().unwrap_or(0) + 1;
-                (format!("salvage {}", id.segment_name()), salvage::rewrite(files, id, header, time))
+                (format!("salvage {}", id.segment_name()), salvage::rewrite(files, id, header, tail, time))
             }
         };
         done.map_err(RecoveryError::io(what))?;

@@ -37,8 +37,9 @@ pub(super) enum Repair {
     Seal(IndexHeader, Arc<Runs>, Option<u64>),
     /// A sealed segment whose index cannot be used.
     Rebuild(SegmentId),
-    /// A damaged segment, to be replaced by what is good of it. Its header, if that is known.
-    Salvage(SegmentId, Option<Header>),
+    /// A damaged segment, to be replaced by what is good of it. Its header, if that is known, and whether its
+    /// end may be an incomplete write.
+    Salvage(SegmentId, Option<Header>, bool),
 }
 
 /// How a segment is to be read.
@@ -73,7 +74,7 @@ impl Replay<'_> {
         let index = reading.listed.index.header().copied();
         let Some(bytes) = reading.listed.bytes else {
             self.damage(id, 0, 0, "its file is missing");
-            return self.lost(id, None, index.as_ref(), failed);
+            return self.lost(id, None, reading, failed);
         };
         let file = self.files.open(&name).map_err(failed())?;
         let damage_before = self.report.damage.len();
@@ -92,7 +93,7 @@ impl Replay<'_> {
                         bytes,
                         "without a header no batch can be checked",
                     );
-                    return self.lost(id, None, None, failed);
+                    return self.lost(id, None, reading, failed);
                 };
                 let header = Header { id, salt: index.salt, bytes, flags: index.flags };
                 Scanner::behind(&*file, bytes, header)
@@ -149,7 +150,7 @@ impl Replay<'_> {
             last = None;
         }
         if self.report.damage.len() > damage_before {
-            return self.lost(id, Some(header), index.as_ref(), failed);
+            return self.lost(id, Some(header), reading, failed);
         }
         match reading.listed.index {
             IndexState::Sound(_) => {}
@@ -283,13 +284,13 @@ impl Replay<'_> {
         &mut self,
         id: SegmentId,
         header: Option<Header>,
-        index: Option<&IndexHeader>,
+        reading: Reading,
         failed: impl Fn() -> E,
     ) -> Result<Option<u64>, RecoveryError> {
-        self.repairs.push(Repair::Salvage(id, header));
-        let Some(index) = index else { return Ok(None) };
+        self.repairs.push(Repair::Salvage(id, header, reading.tail));
+        let Some(index) = reading.listed.index.header() else { return Ok(None) };
         let seen = match header {
-            Some(header) => salvage::seen(self.files, &header).map_err(failed())?,
+            Some(header) => salvage::seen(self.files, &header, reading.tail).map_err(failed())?,
             None => HashSet::new(),
         };
         self.report.missing.extend(salvage::missing(self.files, index, &seen).map_err(failed())?);

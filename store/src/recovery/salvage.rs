@@ -102,8 +102,15 @@ pub(super) fn missing(
 }
 
 /// Sets a damaged segment aside and puts what is good of it in its place, sealed. `header`: what is known of
-/// its header. `time`: how often it has been done to this segment, this time included.
-pub(super) fn rewrite(files: &dyn Files, id: SegmentId, header: Option<Header>, time: u32) -> io::Result<()> {
+/// its header. `tail`: its end may be an incomplete write, which is cut as in any other tail. `time`: how often it
+/// has been done to this segment, this time included.
+pub(super) fn rewrite(
+    files: &dyn Files,
+    id: SegmentId,
+    header: Option<Header>,
+    tail: bool,
+    time: u32,
+) -> io::Result<()> {
     let name = id.segment_name();
     // Without a header there is no salt to know a batch by. The segment that takes its place is empty, so it
     // needs no secret.
@@ -112,7 +119,7 @@ pub(super) fn rewrite(files: &dyn Files, id: SegmentId, header: Option<Header>, 
     let mut salvage = Salvage { header: new, number: 0, batches: new.encode() };
     if header.is_some() {
         let original = files.open(&name)?;
-        salvage.all(&*original)?;
+        salvage.all(&*original, tail)?;
         drop(original);
         copy(files, &name, &id.corrupt_name(time))?;
     } else if files.open(&name).is_ok() {
@@ -147,7 +154,7 @@ struct Salvage {
 }
 
 impl Salvage {
-    fn all(&mut self, original: &dyn ReadFile) -> io::Result<()> {
+    fn all(&mut self, original: &dyn ReadFile, tail: bool) -> io::Result<()> {
         let bytes = original.bytes()?;
         let mut scanner = Scanner::behind(original, bytes, self.header);
         loop {
@@ -155,6 +162,7 @@ impl Salvage {
             match scanner.next()? {
                 Next::Batch(header, records) => self.batch(header.number, header.count, records),
                 Next::End => return Ok(()),
+                Next::Torn if tail => return Ok(()),
                 Next::Torn => {
                     let remains = remains(original, &self.header, from, bytes)?;
                     self.remains(remains);
@@ -200,11 +208,15 @@ impl Salvage {
 }
 
 /// The entries that [`rewrite`] would keep of a segment.
-pub(super) fn seen(files: &dyn Files, header: &Header) -> io::Result<HashSet<(Conversation, u64)>> {
+pub(super) fn seen(
+    files: &dyn Files,
+    header: &Header,
+    tail: bool,
+) -> io::Result<HashSet<(Conversation, u64)>> {
     let original = files.open(&header.id.segment_name())?;
     let new = Header { flags: SALVAGED, ..*header };
     let mut salvage = Salvage { header: new, number: 0, batches: new.encode() };
-    salvage.all(&*original)?;
+    salvage.all(&*original, tail)?;
     let kept = InMemory(salvage.batches);
     let mut seen = HashSet::new();
     let mut scanner = Scanner::behind(&kept, kept.0.len() as u64, new);
