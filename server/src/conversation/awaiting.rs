@@ -78,7 +78,7 @@ impl Conversations {
                 self.attach(author, request, conversation, open, mesh);
             }
             Awaiting::Stranger { author, request, conversation } => {
-                let which = Which::Request(request);
+                let which = Which::Attach(request);
                 self.reject(author.session, conversation, which, &Refusal::not_a_member(), mesh);
             }
             Awaiting::Left { author, request, conversation, user } => {
@@ -153,8 +153,10 @@ impl Conversations {
                 | Awaiting::Reserved { .. }
                 | Awaiting::Repeated { .. } => continue,
                 Awaiting::Attach { author, request, conversation, .. }
-                | Awaiting::Stranger { author, request, conversation }
-                | Awaiting::Left { author, request, conversation, .. } => {
+                | Awaiting::Stranger { author, request, conversation } => {
+                    (author.session, conversation, Which::Attach(request))
+                }
+                Awaiting::Left { author, request, conversation, .. } => {
                     (author.session, conversation, Which::Request(request))
                 }
             };

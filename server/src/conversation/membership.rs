@@ -57,7 +57,7 @@ impl Conversations {
                 self.check_writable()
             };
             if let Err(refusal) = checked {
-                return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+                return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
             }
             let first = members.is_none_or(|members| members.is_empty());
             let membership = Membership {
@@ -68,7 +68,7 @@ impl Conversations {
                 conversation_name: if members.is_none() { &names.conversation } else { "" },
             };
             if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
-                return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
+                return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
             }
             if let Some(conversation) = self.by_id.get_mut(&id) {
                 conversation.joining.push((conversation.state.head, author.user));
@@ -89,7 +89,7 @@ impl Conversations {
         if self.log.is_synced() {
             self.attach(author, request, conversation, open, mesh);
         } else if let Err(refusal) = self.check_writable() {
-            self.reject(author.session, conversation, Which::Request(request), &refusal, mesh);
+            self.reject(author.session, conversation, Which::Attach(request), &refusal, mesh);
         } else if !self.is_member(conversation, author.user) {
             // Decided now: who joins while this waits must not be attached before the joining.
             self.await_sync(Awaiting::Stranger { author, request, conversation });
@@ -115,7 +115,7 @@ impl Conversations {
             let role = conversation.state.members.get(&author.user)?.role;
             Some((conversation, role))
         }) else {
-            return self.reject(author.session, id, Which::Request(request), &Refusal::not_a_member(), mesh);
+            return self.reject(author.session, id, Which::Attach(request), &Refusal::not_a_member(), mesh);
         };
         let device = conversation.state.devices.get_mut(&(author.user, author.origin));
         let client_sequence = device.map_or(0, |device| {

@@ -292,7 +292,7 @@ impl Conversations {
         mesh: &mut Mesh,
     ) {
         let (request, client_sequence) = match which {
-            Which::Request(request) | Which::Fetch(request) => (request, 0),
+            Which::Request(request) | Which::Fetch(request) | Which::Attach(request) => (request, 0),
             Which::Publish(client_sequence) => {
                 self.counters.refused += 1;
                 (0, client_sequence)
@@ -310,6 +310,7 @@ impl Conversations {
         let answers = match which {
             Which::Request(_) => Answers::Other,
             Which::Fetch(_) => Answers::Fetch,
+            Which::Attach(_) => Answers::Attach,
             Which::Publish(_) => Answers::Publish,
         };
         self.reply(session, answers, mesh);
@@ -332,5 +333,6 @@ impl Conversations {
 enum Which {
     Request(u32),
     Fetch(u32),
+    Attach(u32),
     Publish(u64),
 }

@@ -142,6 +142,8 @@ pub enum Answers {
     Publish,
     /// A `Fetch`; a session has few at a time.
     Fetch,
+    /// A `Join`, an `Open` or a cursor of `Hello`, by a refusal; a session receives so many conversations.
+    Attach,
     /// Anything else, or nothing.
     Other,
 }

@@ -8,7 +8,7 @@ use ringwire_protocol::message::{Head, Reject};
 use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Delivery, Reach, Request, SessionRef, owner_of};
+use crate::fanout::letter::{Answers, Delivery, Reach, Request, SessionRef, owner_of};
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
 use crate::fanout::subscribers::{Heads, TopicIndex};
@@ -119,6 +119,9 @@ impl Sessions {
     ) {
         let topic = self.subscribers.find(conversation);
         let attached = self.of_session(session).map(|connection| {
+            if let Some(session) = connection.session_mut() {
+                session.answered(Answers::Attach);
+            }
             connection.subscriptions.iter().any(|subscription| Some(subscription.topic) == topic)
         });
         // The session has ended meanwhile, or is attached already: the owner counted one too many.

@@ -82,6 +82,7 @@ impl Sessions {
             device: hello.device,
             fetches: 0,
             publishes: 0,
+            attaching: 0,
         };
         let author = self.author(id, &session);
         let terms = std::sync::Arc::clone(&self.terms);
@@ -105,7 +106,7 @@ impl Sessions {
         for cursor in hello.cursors.iter() {
             let conversation = cursor.conversation;
             let letter = Request::Attach { author, request: 0, conversation, open: false };
-            self.ask(id, conversation, 0, letter, mesh);
+            self.attach(id, 0, conversation, letter, mesh);
         }
     }
 
@@ -204,13 +205,22 @@ impl Sessions {
         letter: Request,
         mesh: &mut Mesh,
     ) {
-        let held = self.get_mut(id).map_or(0, |connection| connection.subscriptions.len());
+        let topic = self.subscribers.find(conversation);
         let held_max = self.terms.limits.subscriptions_per_connection;
-        if held >= held_max {
+        let Some(connection) = self.get_mut(id) else { return };
+        let known = connection.subscriptions.iter().any(|held| Some(held.topic) == topic);
+        let asked = connection.session().map_or(0, |session| usize::from(session.attaching));
+        let held = connection.subscriptions.len() + asked;
+        // One that it receives already takes no further place.
+        if held >= held_max && !known {
             let reason = format!("this connection receives {held} conversations, as many as allowed");
             return self.refuse_request(id, request, conversation, Code::TOO_MANY_OPEN, &reason);
         }
-        self.ask(id, conversation, request, letter, mesh);
+        if self.ask(id, conversation, request, letter, mesh)
+            && let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut())
+        {
+            session.attaching = session.attaching.saturating_add(1);
+        }
     }
 
     /// No longer on screen: still attached, but a large conversation is only announced from now on.

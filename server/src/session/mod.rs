@@ -71,6 +71,8 @@ pub struct Session {
     fetches: u8,
     /// Publishes that are not answered yet.
     publishes: u16,
+    /// Conversations that it asked to receive, and that are not answered yet.
+    attaching: u16,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ impl Session {
         match answers {
             Answers::Publish => self.publishes = self.publishes.saturating_sub(1),
             Answers::Fetch => self.fetches = self.fetches.saturating_sub(1),
+            Answers::Attach => self.attaching = self.attaching.saturating_sub(1),
             Answers::Other => {}
         }
     }
