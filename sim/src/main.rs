@@ -64,6 +64,9 @@ fn main() -> ExitCode {
             println!("  again: ringwire-sim --seed {seed} --trace");
         } else if arguments.seed.is_some() {
             println!("seed {seed} keeps every promise; its story is {:016x}", outcome.hash);
+            for (of, level, most) in &outcome.levels {
+                println!("  {of}: {level} of {most}");
+            }
         }
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();

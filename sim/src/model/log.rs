@@ -9,7 +9,7 @@ use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Action, Kind, Membership, ServerFrame};
 use ringwire_protocol::{ConversationId, UserId};
-use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, RecordKind, Record, RecoverOptions, recover};
+use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, Record, RecordKind, RecoverOptions, recover};
 
 use super::Token;
 use crate::check::{Promise, Room, Verdict};

@@ -77,6 +77,8 @@ pub struct Outcome {
     pub hash: u64,
     /// What happened in it.
     pub counts: Counts,
+    /// The fullest that everything with a limit was, and the limit at that time.
+    pub levels: Vec<(&'static str, usize, usize)>,
 }
 
 /// What happened, so that a simulation in which nothing does is noticed.
@@ -313,12 +315,13 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         if let Some(violation) = &mut violation {
             violation.what = format!("{} (at {:.3} ms)", violation.what, world.now_us as f64 / 1000.0);
         }
-        Outcome { violation, hash: world.trace.hash(), counts: world.counts }
+        let levels = world.checks.bounds.highest().collect();
+        Outcome { violation, hash: world.trace.hash(), counts: world.counts, levels }
     });
     catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
         let violation = Violation { promise: Promise::Contract, what: format!("panic: {text}") };
-        Outcome { violation: Some(violation), hash: 0, counts: Counts::default() }
+        Outcome { violation: Some(violation), hash: 0, counts: Counts::default(), levels: Vec::new() }
     })
 }

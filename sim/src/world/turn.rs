@@ -1,7 +1,9 @@
 //! One turn of one shard, as its thread has it: completions, the end of the turn, operations.
 
 use ringwire::clock::Now;
+use ringwire::limits::{FETCHES_PER_SESSION, PUBLISH_WINDOW};
 use ringwire_driver::{Completion, Operation, Operations};
+use ringwire_store::HistoryConfig;
 
 use super::World;
 use super::process::Ending;
@@ -11,6 +13,9 @@ use crate::network::{Chunk, Side};
 
 /// How often an ending shard looks whether it is done, microseconds.
 const ENDING_TURN_US: u64 = 10_000;
+
+/// The largest record with what is around it, bytes: one may be taken when almost too much waits.
+const RECORD_BYTES_MAX: usize = 4096;
 
 /// How long the disk has for what was accepted, microseconds.
 const STOP_GRACE_US: u64 = 10_000_000;
@@ -186,14 +191,60 @@ impl World {
     /// Looks at everything that has a limit.
     fn check_levels(&mut self, epoch: u32, shard: usize) -> Verdict {
         let connections_max = self.settings.connections_max as usize;
-        let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+        let rooms = self.ids.len();
+        let pending_bytes = self.settings.journal.pending_bytes;
+        let limits = self.settings.limits.clone();
+        let Some(process) = self.process.as_mut().filter(|process| process.epoch == epoch) else {
+            return Ok(());
+        };
+        let shards = process.seats.len();
+        let seat = &mut process.seats[shard];
         let (live, known) = (seat.driver.slots.live(), seat.shard.sessions().len());
         let (files, jobs) = (seat.driver.files.len(), seat.driver.jobs.len());
+        let levels = seat.shard.levels();
+        // Answers that wait for a sync and are never refused: what a session may have unanswered of each kind.
+        let sessions: u64 = process.seats.iter().map(|seat| seat.shard.sessions().counters.accepted).sum();
+        let answers = sessions as usize * usize::from(PUBLISH_WINDOW);
+        let awaiting_max = limits.awaiting_sync_max + answers + 2;
+        // What one turn can add after the last look at the backlog: an answer to each request, and what was
+        // waiting for a sync, once for every shard.
+        let requests = shards * limits.request_ring + sessions as usize * rooms;
+        let backlog_max = limits.delivery_backlog + requests + awaiting_max * shards;
         let bounds = &mut self.checks.bounds;
         bounds.on_level("connections of a shard, as it counts them", known, live)?;
         bounds.on_level("connections of a shard", live, connections_max)?;
         bounds.on_level("files open at once", files, 80)?;
-        bounds.on_level("jobs that wait", jobs, 16)
+        bounds.on_level("jobs that wait", jobs, 16)?;
+        bounds.on_level("requests of a shard to itself", levels.own_requests, requests)?;
+        bounds.on_level(
+            "requests that may not be refused",
+            levels.requests_waiting,
+            sessions as usize * rooms,
+        )?;
+        bounds.on_level("deliveries that wait for a ring", levels.deliveries_waiting, backlog_max)?;
+        bounds.on_level("entries and answers that wait for a sync", levels.awaiting_sync, awaiting_max)?;
+        bounds.on_level(
+            "bytes that wait for the disk",
+            levels.journal_bytes,
+            2 * pending_bytes + RECORD_BYTES_MAX,
+        )?;
+        // Those of sessions that have ended are still read for.
+        let fetches_max = HistoryConfig::default().fetches + HistoryConfig::default().waiting;
+        bounds.on_level("fetches under way", levels.fetches, fetches_max)?;
+        bounds.on_level("bytes of recent messages", levels.tail_bytes, limits.tail_bytes)?;
+        bounds.on_level("bytes of an outbox", levels.outbox_bytes_max, limits.outbox_bytes_max)?;
+        let subscriptions_max = limits.subscriptions_per_connection;
+        bounds.on_level("conversations of a connection", levels.subscriptions_max, subscriptions_max)?;
+        bounds.on_level(
+            "unanswered publishes of a session",
+            levels.publishes_max,
+            usize::from(PUBLISH_WINDOW),
+        )?;
+        bounds.on_level(
+            "unanswered fetches of a session",
+            levels.fetches_max,
+            usize::from(FETCHES_PER_SESSION),
+        )
     }
 
     /// A shard's thread has ended: what it had open closes.
