@@ -14,7 +14,7 @@ mod report;
 mod salvage;
 pub(crate) mod scan;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::checkpoint::file::{self as checkpoint_file, Fault, Position, Reader};
@@ -27,7 +27,7 @@ use crate::record::{Conversation, Hex};
 use crate::segment::SegmentId;
 pub use fold::{Fold, FoldError};
 use listing::{IndexState, Listing, Tails};
-use replay::{Known, Reading, Repair, Replay};
+use replay::{Conversations, Known, Reading, Repair, Replay};
 pub use report::{Damage, Missing, RecoveryError, RecoveryReport, Torn};
 
 /// What the operator allows.
@@ -45,7 +45,7 @@ pub struct Recovered {
     /// What was found and done.
     pub report: RecoveryReport,
     segments: Vec<SegmentId>,
-    known: Vec<(Conversation, u32)>,
+    known: Conversations,
 }
 
 impl Recovered {
@@ -53,8 +53,10 @@ impl Recovered {
     /// conversation; it must be below `shards`.
     pub fn indexes(self, shards: usize, owner: impl Fn(&Conversation) -> usize) -> Vec<Index> {
         let mut indexes: Vec<_> = (0..shards).map(|_| Index::new(self.segments.clone())).collect();
-        for (conversation, segment) in self.known {
-            indexes[owner(&conversation)].locate(conversation, segment);
+        for (conversation, Known { segment, .. }) in self.known {
+            if segment != NONE {
+                indexes[owner(&conversation)].locate(conversation, segment);
+            }
         }
         indexes
     }
@@ -77,17 +79,21 @@ pub fn recover(
     let position =
         checkpoint.as_ref().map_or_else(Position::default, |reader| reader.footer.position.clone());
     let generation = newest.max(position.generation) + 1;
-    let restored = match &mut checkpoint {
-        Some(reader) => restore(reader, fold)?,
-        None => Vec::new(),
-    };
-    let named: BTreeSet<_> = restored.iter().filter_map(|(_, last, _)| *last).collect();
-    listing.complete(named.into_iter().chain(position.last_segments()));
+    // Places in `named` for now; the places in `segments` are known once all are listed.
+    let (mut known, mut named) = (Conversations::default(), Vec::new());
+    if let Some(reader) = &mut checkpoint {
+        known = restore(reader, fold, &mut named)?;
+    }
+    listing.complete(named.iter().copied().chain(position.last_segments()));
     let tails = listing.tails(files)?;
     let segments: Vec<_> = listing.segments.keys().filter(|id| !tails.empty.contains(id)).copied().collect();
     report.segments = segments.len();
-    report.restored = restored.len() as u64;
-    let known = known(&segments, restored);
+    report.restored = known.len() as u64;
+    let place = |id: &SegmentId| segments.binary_search(id).map_or(NONE, |place| place as u32);
+    let places: Vec<u32> = named.iter().map(place).collect();
+    for known in known.values_mut() {
+        known.segment = places.get(known.segment as usize).copied().unwrap_or(NONE);
+    }
     let mut replay = Replay { files, fold, segments, known, report, repairs, salvaged: false };
     replay_all(&mut replay, &listing, &tails, &position, options)?;
     let Replay { segments, known, mut report, repairs, .. } = replay;
@@ -99,8 +105,6 @@ pub fn recover(
     let empty = tails.empty.iter().rev().map(|id| id.segment_name());
     let removals = empty.chain(listing.temporary.iter().cloned()).map(Repair::Remove);
     carry_out(files, &listing, &segments, removals.chain(repairs))?;
-    let known = known.into_iter().map(|(conversation, Known { segment, .. })| (conversation, segment));
-    let known = known.filter(|(_, segment)| *segment != NONE).collect();
     Ok(Recovered { generation, report, segments, known })
 }
 
@@ -130,11 +134,15 @@ fn newest_checkpoint(
     Ok(None)
 }
 
-/// A conversation of a checkpoint: who, its last segment, its next sequence.
-type Restored = (Conversation, Option<SegmentId>, u64);
-
-fn restore(reader: &mut Reader, fold: &mut dyn Fold) -> Result<Vec<Restored>, RecoveryError> {
-    let mut restored = Vec::new();
+/// Restores all conversations. Adds to `named` the segments that are the last of any, and returns for each
+/// conversation its segment's place there.
+fn restore(
+    reader: &mut Reader,
+    fold: &mut dyn Fold,
+    named: &mut Vec<SegmentId>,
+) -> Result<Conversations, RecoveryError> {
+    let mut restored = Conversations::default();
+    let mut places: HashMap<SegmentId, u32> = HashMap::new();
     loop {
         let entry = match reader.next() {
             Ok(Some(entry)) => entry,
@@ -152,19 +160,14 @@ fn restore(reader: &mut Reader, fold: &mut dyn Fold) -> Result<Vec<Restored>, Re
                 what: format!("the state of conversation {}: {error}", Hex(&entry.conversation)),
             })?;
         }
-        restored.push((entry.conversation, entry.last, entry.next));
+        let segment = entry.last.map_or(NONE, |last| {
+            *places.entry(last).or_insert_with(|| {
+                named.push(last);
+                named.len() as u32 - 1
+            })
+        });
+        restored.insert(entry.conversation, Known { segment, next: entry.next.max(1) });
     }
-}
-
-fn known(
-    segments: &[SegmentId],
-    restored: Vec<Restored>,
-) -> HashMap<Conversation, Known, foldhash::fast::RandomState> {
-    let place = |id: SegmentId| segments.binary_search(&id).map_or(NONE, |place| place as u32);
-    let entries = restored.into_iter().map(|(conversation, last, next)| {
-        (conversation, Known { segment: last.map_or(NONE, place), next: next.max(1) })
-    });
-    entries.collect()
 }
 
 /// Reads what the checkpoint does not cover, in replay order; all of it if corruption is accepted.

@@ -1,7 +1,6 @@
 //! Replaying segments in order, and gathering what has to be repaired. Changes nothing on disk.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::sync::Arc;
 
 use super::fold::{Fold, refused};
@@ -27,6 +26,9 @@ pub(super) struct Known {
     /// The sequence its next entry has.
     pub(super) next: u64,
 }
+
+/// All conversations that recovery has met.
+pub(super) type Conversations = HashMap<Conversation, Known, foldhash::fast::RandomState>;
 
 /// Something to do on disk once everything has been judged.
 pub(super) enum Repair {
@@ -58,7 +60,7 @@ pub(super) struct Replay<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) fold: &'a mut dyn Fold,
     pub(super) segments: Vec<SegmentId>,
-    pub(super) known: HashMap<Conversation, Known, foldhash::fast::RandomState>,
+    pub(super) known: Conversations,
     pub(super) report: RecoveryReport,
     pub(super) repairs: Vec<Repair>,
     /// A segment so far was salvaged at an earlier start: entries that were lost then are missing.
@@ -71,90 +73,113 @@ impl Replay<'_> {
         let id = self.segments[place as usize];
         let name = id.segment_name();
         let failed = || RecoveryError::io(format!("read {name}"));
-        let index = reading.listed.index.header().copied();
+        let damage_before = self.report.damage.len();
         let Some(bytes) = reading.listed.bytes else {
             self.damage(id, 0, 0, "its file is missing");
-            return self.lost(id, None, reading, failed);
+            return self.lost(id, None, reading);
         };
         let file = self.files.open(&name).map_err(failed())?;
-        let damage_before = self.report.damage.len();
-        let mut scanner = match Scanner::open(&*file).map_err(failed())? {
-            Ok(scanner) if scanner.header().id == id => scanner,
-            Err(HeaderFault::Version(version)) => {
-                return Err(RecoveryError::Version { name, version, readable: VERSION });
-            }
-            // Lost, unless the index knows the salt.
-            Ok(_) | Err(HeaderFault::Missing) => {
-                self.damage(id, 0, u64::from(DATA_OFFSET), "both copies of its header are unreadable");
-                let Some(index) = index else {
-                    self.damage(
-                        id,
-                        u64::from(DATA_OFFSET),
-                        bytes,
-                        "without a header no batch can be checked",
-                    );
-                    return self.lost(id, None, reading, failed);
-                };
-                let header = Header { id, salt: index.salt, bytes, flags: index.flags };
-                Scanner::behind(&*file, bytes, header)
-            }
+        let Some(mut scanner) = self.open(&*file, id, bytes, reading)? else {
+            return self.lost(id, None, reading);
         };
         let header = *scanner.header();
         let salvaged = header.flags & SALVAGED != 0;
         self.salvaged |= salvaged;
-        if !scanner.header_whole && self.report.damage.len() == damage_before {
-            self.report.repairs.push(format!("{id}: one copy of its header is damaged; the other serves"));
-        }
         self.report.replayed_segments += usize::from(!reading.covered);
         let mut builder = Builder::default();
         let mut last = reading.last_batch;
         let mut doubtful = None;
         loop {
             let from = scanner.offset();
-            let mut damaged = None;
-            match scanner.next().map_err(failed())? {
+            let to = match scanner.next().map_err(failed())? {
                 Next::Batch(batch, records) => {
-                    let number = batch.number;
-                    if let Some(last) = last.filter(|last| last + 1 != number && !salvaged) {
-                        self.damage(
-                            id,
-                            from,
-                            from,
-                            format!("batch {number} is here, where {} should be", last + 1),
-                        );
-                    }
-                    last = Some(number);
+                    self.number(id, from, batch.number, last.filter(|_| !salvaged));
+                    last = Some(batch.number);
                     doubtful = reading.tail.then_some(from);
                     builder.begin(&batch);
                     self.batch(place, &batch, records, &mut builder, reading)?;
+                    continue;
                 }
                 Next::End => break,
                 Next::Torn if reading.tail => {
                     self.report.torn.push(Torn { segment: id, offset: from });
                     break;
                 }
-                Next::Torn => damaged = Some(bytes),
-                Next::Corrupt(to) => damaged = Some(to),
-            }
-            let Some(to) = damaged else { continue };
+                Next::Torn => bytes,
+                Next::Corrupt(to) => to,
+            };
             self.region(&*file, place, &header, (from, to), reading.covered)?;
             if to == bytes {
-                last = None;
                 break;
             }
             scanner.resume(to);
         }
-        if let Some(index) = index.filter(|index| index.segment_bytes > scanner.offset().min(bytes)) {
-            let known = index.segment_bytes;
-            self.damage(id, scanner.offset(), known, format!("its index knows of {known} bytes"));
-            last = None;
+        let end = scanner.offset();
+        if let Some(known) = reading.listed.index.header().map(|index| index.segment_bytes)
+            && known > end.min(bytes)
+        {
+            self.damage(id, end, known, format!("its index knows of {known} bytes"));
         }
         if self.report.damage.len() > damage_before {
-            return self.lost(id, Some(header), reading, failed);
+            return self.lost(id, Some(header), reading);
         }
+        self.repair(&header, end, builder, reading, doubtful);
+        Ok(last.filter(|_| !salvaged))
+    }
+
+    /// A scanner at the first batch; `None` if no batch can be checked.
+    fn open<'f>(
+        &mut self,
+        file: &'f dyn ReadFile,
+        id: SegmentId,
+        bytes: u64,
+        reading: Reading,
+    ) -> Result<Option<Scanner<'f>>, RecoveryError> {
+        let name = id.segment_name();
+        match Scanner::open(file).map_err(RecoveryError::io(format!("read {name}")))? {
+            Ok(scanner) if scanner.header().id == id => {
+                if !scanner.header_whole {
+                    let what = format!("{id}: one copy of its header is damaged; the other serves");
+                    self.report.repairs.push(what);
+                }
+                return Ok(Some(scanner));
+            }
+            Err(HeaderFault::Version(version)) => {
+                return Err(RecoveryError::Version { name, version, readable: VERSION });
+            }
+            Ok(_) | Err(HeaderFault::Missing) => {}
+        }
+        // Lost, unless the index knows the salt.
+        self.damage(id, 0, u64::from(DATA_OFFSET), "both copies of its header are unreadable");
+        let Some(index) = reading.listed.index.header() else {
+            self.damage(id, u64::from(DATA_OFFSET), bytes, "without a header no batch can be checked");
+            return Ok(None);
+        };
+        Ok(Some(Scanner::behind(file, bytes, Header { id, salt: index.salt, bytes, flags: index.flags })))
+    }
+
+    /// Checks that a batch follows the one before, where that is known.
+    fn number(&mut self, id: SegmentId, at: u64, number: u64, last: Option<u64>) {
+        if let Some(last) = last.filter(|last| last + 1 != number) {
+            self.damage(id, at, at, format!("batch {number} is here, where {} should be", last + 1));
+        }
+    }
+
+    /// Has a sound segment sealed, or its index made anew, where that is needed.
+    fn repair(
+        &mut self,
+        segment: &Header,
+        end: u64,
+        builder: Builder,
+        reading: Reading,
+        doubtful: Option<u64>,
+    ) {
+        let id = segment.id;
         match reading.listed.index {
             IndexState::Sound(_) => {}
-            _ if builder.is_empty() && !salvaged => self.repairs.push(Repair::Remove(name)),
+            _ if builder.is_empty() && segment.flags & SALVAGED == 0 => {
+                self.repairs.push(Repair::Remove(id.segment_name()));
+            }
             // What the checkpoint covers is not replayed in order, so where conversations were before is not
             // known here.
             _ if reading.covered => self.repairs.push(Repair::Rebuild(id)),
@@ -162,11 +187,10 @@ impl Replay<'_> {
                 if state == IndexState::Broken {
                     self.report.repairs.push(format!("{id}: its index is damaged; made anew"));
                 }
-                let header = builder.header(&header, scanner.offset());
+                let header = builder.header(segment, end);
                 self.repairs.push(Repair::Seal(header, Arc::new(builder.into_runs()), doubtful));
             }
         }
-        Ok(last.filter(|_| !salvaged))
     }
 
     /// Replays the records of one whole batch.
@@ -280,15 +304,15 @@ impl Replay<'_> {
     }
 
     /// A segment is damaged: has it salvaged, and finds out what is lost.
-    fn lost<E: FnOnce(io::Error) -> RecoveryError>(
+    fn lost(
         &mut self,
         id: SegmentId,
         header: Option<Header>,
         reading: Reading,
-        failed: impl Fn() -> E,
     ) -> Result<Option<u64>, RecoveryError> {
         self.repairs.push(Repair::Salvage(id, header, reading.tail));
         let Some(index) = reading.listed.index.header() else { return Ok(None) };
+        let failed = || RecoveryError::io(format!("read {} and its index", id.segment_name()));
         let seen = match header {
             Some(header) => salvage::seen(self.files, &header, reading.tail).map_err(failed())?,
             None => HashSet::new(),

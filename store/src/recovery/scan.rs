@@ -67,7 +67,8 @@ impl<'a> Scanner<'a> {
     /// then zeros. A batch is written only after the header is synced, so such a file never held one.
     pub(crate) fn is_blank(file: &dyn ReadFile) -> io::Result<bool> {
         let bytes = file.bytes()?;
-        let mut buffer = vec![0; READ_BYTES];
+        let left = bytes.saturating_sub(u64::from(DATA_OFFSET));
+        let mut buffer = vec![0; READ_BYTES.min(usize::try_from(left).unwrap_or(READ_BYTES))];
         let mut at = u64::from(DATA_OFFSET);
         while at < bytes {
             let read = file.read_at(at, &mut buffer)?;
@@ -168,7 +169,8 @@ impl<'a> Scanner<'a> {
         let end = self.buffered + self.buffer.len() as u64;
         let wanted = (offset + bytes as u64).min(self.bytes);
         if offset < self.buffered || wanted > end {
-            self.buffer.resize(bytes.max(READ_BYTES), 0);
+            let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+            self.buffer.resize(bytes.max(READ_BYTES).min(left), 0);
             let read = self.file.read_at(offset, &mut self.buffer)?;
             self.buffer.truncate(read);
             self.buffered = offset;
