@@ -108,7 +108,9 @@ impl Conversations {
                     kind: publish.kind,
                     body: &publish.body,
                 };
-                match self.append(now, publish.conversation, &draft) {
+                let appended = self.append(now, publish.conversation, &draft);
+                self.note_session(publish.conversation, &author);
+                match appended {
                     Err(refusal) => {
                         self.reject(author.session, publish.conversation, which, &refusal, mesh);
                     }
@@ -118,6 +120,16 @@ impl Conversations {
                     Ok(entry) => self.await_sync(Awaiting::Entry { entry, session: Some(author.session) }),
                 }
             }
+        }
+    }
+
+    /// From the first publish on, what an earlier session of the device still has under way is refused: it may
+    /// have been numbered before the device learned where it stands.
+    fn note_session(&mut self, id: ConversationId, author: &Author) {
+        let conversation = self.by_id.get_mut(&id);
+        let key = (author.user, author.origin);
+        if let Some(device) = conversation.and_then(|conversation| conversation.state.devices.get_mut(&key)) {
+            device.admit(author.session.number);
         }
     }
 
