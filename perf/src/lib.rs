@@ -5,7 +5,18 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "what measures has a clock, processes and sockets")]
 
+pub mod bare;
 mod client;
 pub mod echo;
+pub mod fault;
+pub mod gates;
 pub mod idle;
+pub mod load;
+pub mod measure;
+pub mod peers;
+pub mod reconnect;
+pub mod report;
+pub mod resident;
+pub mod scenario;
 mod server;
+pub mod system;

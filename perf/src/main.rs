@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod verb;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +51,9 @@ enum Verb {
         #[arg(long)]
         bytes_max: Option<u32>,
     },
+    /// Everything else that measures.
+    #[command(flatten)]
+    Measure(verb::Verb),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Idle { connections, driver, shards, server, bytes_max } => {
             idle(Idle { connections, driver, shards }, server, bytes_max)
         }
+        Verb::Measure(verb) => verb::run(verb).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
