@@ -53,6 +53,7 @@ const STEPS: &[Step] = &[
     ("tidy", "what the compiler does not check", |project, _| tidy::run(project).map(Verdict::Ran)),
     ("codegen", "the committed code is what the schema generates", |_, _| one(codegen::run(true))),
     ("clippy", "the whole workspace, warnings are errors", clippy),
+    ("docs", "documentation without broken links", documentation),
     ("tests", "unit, integration and documentation tests", workspace_tests),
     ("loom", "every interleaving of a ring's two ends", |project, _| loom(project).map(Verdict::Ran)),
     ("sim", "simulated worlds, by seed", sim),
@@ -100,6 +101,13 @@ fn clippy(project: &Project, options: &Options) -> Outcome {
         .args(options.locked())
         .args(["--", "-D", "warnings"]);
     one(process::run(&mut cargo))
+}
+
+/// Libraries only: a binary of the same name would write to the same folder.
+fn documentation(project: &Project, options: &Options) -> Outcome {
+    let mut cargo = project.cargo();
+    cargo.args(["doc", "--workspace", "--no-deps", "--lib", "--keep-going"]).args(options.locked());
+    one(process::run(cargo.env("RUSTDOCFLAGS", "-D warnings")))
 }
 
 fn workspace_tests(project: &Project, options: &Options) -> Outcome {

@@ -92,7 +92,7 @@ pub struct ChatArgs {
     /// The device to be: 32 hexadecimal digits, or any text. Never give two chats at the same time the same one.
     #[arg(long, value_name = "ID")]
     device: Option<String>,
-    /// Set to anything: no colours (https://no-color.org).
+    /// Set to anything: no colours, see <https://no-color.org>.
     #[arg(long, env = "NO_COLOR", hide = true, value_name = "ANYTHING")]
     no_color: Option<String>,
     #[arg(long, env = "TERM", hide = true)]
