@@ -5,6 +5,7 @@
 //! cargo run --release -p ringwire-store --example append -- DIR encode
 //! cargo run --release -p ringwire-store --example append -- DIR append [SECONDS]
 //! cargo run --release -p ringwire-store --example append -- DIR open MESSAGES
+//! cargo run --release -p ringwire-store --example append -- DIR read MESSAGES
 //! ```
 //!
 //! `append` takes turns with the bare loop, three rounds each; compare within one run. One line per cell.
@@ -22,8 +23,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ringwire_store::{
-    CheckpointConfig, Checkpointer, Config, Conversation, DiskFiles, Files, Fold, FoldError, Index, Journal,
-    JournalOp, Record, RecordKind, RecoverOptions, Salt, SegmentId, StateFold, When, recover,
+    CheckpointConfig, Checkpointer, Config, Conversation, Direction, DiskFiles, Files, Fold, FoldError,
+    History, HistoryConfig, HistoryOp, Index, Journal, JournalOp, Query, Record, RecordKind, RecoverOptions,
+    Salt, SegmentId, StateFold, When, recover,
 };
 
 const PAYLOAD_BYTES: usize = 256;
@@ -32,13 +34,14 @@ const CONVERSATIONS: u64 = 10_000;
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().expect("DIR"));
-    let what = arguments.next().expect("encode, append or open");
+    let what = arguments.next().expect("encode, append, open or read");
     let number = arguments.next().map(|number| number.parse::<u64>().expect("a number"));
     match what.as_str() {
         "encode" => encode(),
         "append" => append(&folder, number.unwrap_or(3))?,
         "open" => open(&folder, number.unwrap_or(1_000_000))?,
-        _ => panic!("encode, append or open"),
+        "read" => read(&folder, number.unwrap_or(1_000_000))?,
+        _ => panic!("encode, append, open or read"),
     }
     Ok(())
 }
@@ -98,7 +101,6 @@ fn conversation(number: u64) -> Conversation {
 struct Driver {
     files: Arc<DiskFiles>,
     open: HashMap<SegmentId, File>,
-    /// CPU spent on the operations themselves, microseconds.
     syncs: u64,
 }
 
@@ -360,6 +362,101 @@ fn time_open(files: &Arc<DiskFiles>, what: &str) -> io::Result<()> {
     );
     drop((heads, indexes));
     Ok(())
+}
+
+/// Pages of fifty from a store at rest, one after the other; reads are done at once, from the page cache.
+fn read(folder: &Path, messages: u64) -> io::Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
+    let mut driver = Driver { files: files.clone(), open: HashMap::new(), syncs: 0 };
+    let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
+    let mut traffic = Traffic::new();
+    for at in 0..messages {
+        journal.append(&traffic.record()).map_err(io::Error::other)?;
+        if at % 1024 == 0 {
+            driver.carry_out(&mut journal)?;
+        }
+    }
+    driver.carry_out(&mut journal)?;
+    let mut reader = Reader {
+        history: History::new(HistoryConfig::default(), journal.index()),
+        files,
+        open: HashMap::new(),
+        operations: 0,
+    };
+    for what in ["latest", "after"] {
+        for pass in 0..2 {
+            let mut times = Vec::new();
+            reader.operations = 0;
+            let (mut entries, cpu) = (0, cpu_us());
+            for _ in 0..20_000 {
+                let number = traffic.draw() % CONVERSATIONS;
+                let head = traffic.sequences[number as usize];
+                let (direction, from) = match what {
+                    "latest" => (Direction::Backward, u64::MAX),
+                    _ => (Direction::Forward, 1 + traffic.draw() % head.max(1)),
+                };
+                let query = Query {
+                    conversation: conversation(number),
+                    from,
+                    direction,
+                    limit: 50,
+                    bytes_max: 1 << 20,
+                };
+                let begun = Instant::now();
+                entries += reader.fetch(journal.index(), query)?;
+                times.push(begun.elapsed().as_nanos());
+            }
+            times.sort_unstable();
+            println!(
+                "{what} 50, pass {pass}: {:.1} us CPU; p50 {:.1} us, p99 {:.1} us, max {:.1} us; {:.1} entries and {:.1} \
+                 operations each; {:.1} MB of index parts cached",
+                (cpu_us() - cpu) / times.len() as f64,
+                times[times.len() / 2] as f64 / 1000.0,
+                times[times.len() * 99 / 100] as f64 / 1000.0,
+                times[times.len() - 1] as f64 / 1000.0,
+                entries as f64 / times.len() as f64,
+                reader.operations as f64 / times.len() as f64,
+                reader.history.cache_bytes() as f64 / 1e6
+            );
+        }
+    }
+    drop((driver, reader));
+    fs::remove_dir_all(folder)
+}
+
+struct Reader {
+    history: History,
+    files: Arc<DiskFiles>,
+    open: HashMap<u32, File>,
+    operations: u64,
+}
+
+impl Reader {
+    /// How many entries the page has.
+    fn fetch(&mut self, index: &Index, query: Query) -> io::Result<usize> {
+        self.history.fetch(index, 0, query).map_err(io::Error::other)?;
+        loop {
+            if let Some((_, result)) = self.history.take_done() {
+                return result.map(|page| page.entries.len()).map_err(io::Error::other);
+            }
+            self.operations += 1;
+            match self.history.poll().expect("something to do") {
+                HistoryOp::Open { file, name } => {
+                    self.open.insert(file, File::open(self.files.path(&name))?);
+                    self.history.on_opened(file, Ok(()));
+                }
+                HistoryOp::Read { file, offset, bytes, tag } => {
+                    let mut data = vec![0; bytes as usize];
+                    let read = self.open[&file].read_at(&mut data, offset)?;
+                    data.truncate(read);
+                    self.history.on_read(tag, Ok(data.into()));
+                }
+                HistoryOp::Close { file } => drop(self.open.remove(&file)),
+                HistoryOp::Rebuild(rebuild) => panic!("{rebuild:?} of a sound index"),
+            }
+        }
+    }
 }
 
 /// Takes the folder's files out of the page cache, as far as the system lets us.

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Entry, Files, NewFile, ReadFile};
 use crate::segment::{CHECKPOINT, JOURNAL};
@@ -47,6 +48,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct DiskFiles {
     root: PathBuf,
+    /// Files begun, to tell their temporary names apart.
+    temporary: AtomicU64,
     /// Held, not read: closing it gives the lock back.
     _lock: File,
 }
@@ -72,7 +75,7 @@ impl DiskFiles {
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(pid.as_bytes()));
         written.map_err(|error| at("write the lock file", &path, error))?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), temporary: AtomicU64::new(0), _lock: lock })
     }
 
     /// The data directory.
@@ -129,11 +132,13 @@ impl Files for DiskFiles {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
         let path = self.path(name);
+        // A name of its own: two shards may find the same index damaged at the same time.
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let mut temporary = path.clone().into_os_string();
-        temporary.push(".tmp");
+        temporary.push(format!(".{number}.tmp"));
         let temporary = PathBuf::from(temporary);
         let file = BufWriter::with_capacity(1 << 18, File::create(&temporary)?);
-        Ok(Box::new(NewDiskFile { file, temporary, path }))
+        Ok(Box::new(NewDiskFile { file, temporary, path, published: false }))
     }
 
     fn truncate(&self, name: &str, bytes: u64) -> io::Result<()> {
@@ -191,6 +196,7 @@ struct NewDiskFile {
     file: BufWriter<File>,
     temporary: PathBuf,
     path: PathBuf,
+    published: bool,
 }
 
 impl Write for NewDiskFile {
@@ -208,7 +214,19 @@ impl NewFile for NewDiskFile {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
+        self.published = true;
         self.path.parent().map_or(Ok(()), sync_folder)
+    }
+}
+
+impl Drop for NewDiskFile {
+    fn drop(&mut self) {
+        // If it cannot be removed now, the next start does it.
+        if !self.published
+            && let Err(error) = fs::remove_file(&self.temporary)
+        {
+            tracing::debug!(%error, path = %self.temporary.display(), "cannot remove a file that was given up");
+        }
     }
 }
 
@@ -227,6 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn two_may_write_the_same_name_at_once_and_the_last_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DiskFiles::open(folder.path()).unwrap();
+        let (mut first, mut second) =
+            (files.create("journal/a").unwrap(), files.create("journal/a").unwrap());
+        first.write_all(b"first").unwrap();
+        second.write_all(b"second").unwrap();
+        first.publish().unwrap();
+        assert_eq!(files.read("journal/a").unwrap(), b"first");
+        second.publish().unwrap();
+        assert_eq!(files.read("journal/a").unwrap(), b"second");
+    }
+
+    #[test]
     fn an_unpublished_file_replaces_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = DiskFiles::open(folder.path()).unwrap();
@@ -241,7 +273,7 @@ mod tests {
         assert_eq!(files.read("journal/a").unwrap(), b"new");
         files.rename("journal/a", "journal/b").unwrap();
         let names: Vec<_> = files.list("journal").unwrap().into_iter().map(|entry| entry.name).collect();
-        assert_eq!(names, ["b"]);
+        assert_eq!(names, ["b"], "and leaves nothing behind");
         files.remove("journal/b").unwrap();
         assert!(files.open("journal/b").is_err());
     }

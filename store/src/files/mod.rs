@@ -29,11 +29,11 @@ pub trait ReadFile: Send {
     fn bytes(&self) -> io::Result<u64>;
 }
 
-/// A file being written that nobody sees yet. Dropped without [`NewFile::publish`], it leaves nothing that
-/// matters.
+/// A file being written that nobody sees yet; dropped without [`NewFile::publish`], nobody ever does. Two may
+/// be on their way to the same name.
 pub trait NewFile: io::Write + Send {
-    /// Makes the bytes durable, then the name: after this the whole file is there, or an error says that it
-    /// may not be, in which case whatever had the name before is untouched.
+    /// Makes the bytes durable, then the name. After an error either the whole file has the name, or whatever
+    /// had it before.
     fn publish(self: Box<Self>) -> io::Result<()>;
 }
 

@@ -230,7 +230,7 @@ impl Journal {
         }
     }
 
-    /// Whether [`Journal::stop`] has nothing left to wait for.
+    /// Whether [`Journal::stop`] has nothing left to wait for. Never, once it has failed.
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, State::Stopping)
             && self.positions.synced == self.positions.appended
