@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
 
 use ringwire_store::{
     Config, Conversation, DiskFiles, EntryNumber, Files, Fold, FoldError, Index, Journal, JournalOp, Record,
@@ -95,5 +97,70 @@ fn what_was_synced_is_replayed_after_a_kill_with_another_number_of_shards() {
                 assert_eq!(carry_out(&files, journal), journal.positions().appended);
             }
         }
+    }
+}
+
+/// Not a test of its own: the writer that the next test kills. Prints each sequence once it is durable.
+#[test]
+fn writer() {
+    let Some(folder) = std::env::var_os("RINGWIRE_STORE_WRITE_TO") else { return };
+    let files = DiskFiles::open(folder.as_ref()).unwrap();
+    let mut table = Table::default();
+    let recovered = recover(&files, &mut table, &RecoverOptions::default()).unwrap();
+    let generation = recovered.generation;
+    let index = recovered.indexes(1, |_| 0).remove(0);
+    let config = Config { segment_bytes: 64 << 10, ..Config::default() };
+    let mut journal = Journal::new(config, generation, 0, index, Box::new(|| Salt([9; 16])));
+    let mut next = table.0.get(&[1; 16]).map_or(0, Vec::len) as u64;
+    let mut out = std::io::stdout();
+    loop {
+        for _ in 0..=next % 5 {
+            next += 1;
+            let payload = vec![next as u8; 400];
+            let (kind, conversation) = (RecordKind(1), [1; 16]);
+            journal
+                .append(&Record { kind, conversation, sequence: next, time_ms: 0, payload: &payload })
+                .unwrap();
+        }
+        carry_out(&files, &mut journal);
+        assert_eq!(journal.positions().synced, journal.positions().appended);
+        writeln!(out, "durable {next}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_writer_loses_nothing_that_it_called_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut durable = 0;
+    for round in 0..12_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["writer", "--exact", "--nocapture"])
+            .env("RINGWIRE_STORE_WRITE_TO", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (mut heard, enough) = (0, 1 + round * 7 % 40);
+        for line in lines.map_while(Result::ok) {
+            if let Some(sequence) = line.strip_prefix("durable ") {
+                durable = sequence.parse().unwrap();
+                heard += 1;
+            }
+            if heard == enough {
+                // In the middle of whatever it does now; what it still says is heard too.
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(heard >= enough, "the writer ended by itself");
+        let files = DiskFiles::open(folder.path()).unwrap();
+        let mut table = Table::default();
+        recover(&files, &mut table, &RecoverOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let items = &table.0[&[1; 16]];
+        assert!(items.len() as u64 >= durable, "{} of {durable}", items.len());
+        assert!(items.iter().zip(1..).all(|((sequence, payload), expected)| {
+            *sequence == expected && *payload == vec![expected as u8; 400]
+        }));
     }
 }

@@ -11,8 +11,14 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringwire_store::{Conversation, Direction, FetchError, Page, Query, RecoverOptions, When, recover};
-use world::model::Item;
+use ringwire_store::{
+    Config, Conversation, Direction, FetchError, HistoryConfig, Page, Query, RecordKind, RecoverOptions,
+    When, recover,
+};
+use world::disk::SimDisk;
+use world::model::{Item, Table};
+use world::rng::Rng;
+use world::shard::Shard;
 use world::{World, owner};
 
 /// What a query must be answered with.
@@ -254,7 +260,7 @@ fn an_index_made_anew_is_the_one_that_was_lost() {
         for name in &indexes {
             let lost = whole.snapshot();
             lost.with(|state| state.files.remove(name));
-            let mut table = world::model::Table::default();
+            let mut table = Table::default();
             recover(&lost, &mut table, &RecoverOptions::default()).unwrap();
             assert_eq!(lost.get(name), whole.get(name), "{name}");
             checked += 1;
@@ -265,11 +271,77 @@ fn an_index_made_anew_is_the_one_that_was_lost() {
         for name in &indexes {
             let lost = whole.snapshot();
             lost.with(|state| state.files.remove(name));
-            let mut table = world::model::Table::default();
+            let mut table = Table::default();
             let recovered = recover(&lost, &mut table, &RecoverOptions::default()).unwrap();
             assert_eq!(recovered.report.replayed_records, 0);
             assert_eq!(lost.get(name), whole.get(name), "{name}");
         }
     }
     assert!(checked > 100, "{checked}");
+}
+
+/// One shard that fills its first segment and seals it, started again on what it left.
+fn filled(config: Config, records: impl Iterator<Item = (Conversation, Item)>) -> Shard {
+    let disk = SimDisk::new(1);
+    let mut rng = Rng::new(1);
+    let mut start = || {
+        let recovered = recover(&disk, &mut Table::default(), &RecoverOptions::default()).unwrap();
+        let place = (recovered.generation, 0);
+        let index = recovered.indexes(1, |_| 0).remove(0);
+        Shard::new(&disk, config, HistoryConfig::default(), place, index, &mut rng)
+    };
+    let mut shard = start();
+    shard.settle();
+    for (conversation, item) in records {
+        shard.append(conversation, item);
+        if shard.journal.is_full() {
+            shard.settle();
+        }
+    }
+    shard.settle();
+    start()
+}
+
+#[test]
+fn a_conversation_full_of_holes_is_read_across_pages_of_its_index() {
+    let item = |kind, sequence| Item { kind, sequence, time_ms: 0, payload: vec![sequence as u8; 3] };
+    let noise = |number: u64| ([200; 16], item(1, number + 1));
+    let records = (0..400_u64).flat_map(|number| {
+        let skip = ([7; 16], item(RecordKind::SKIP.0, 2 * number + 1));
+        [skip, ([7; 16], item(1, 2 * number + 2)), noise(number)]
+    });
+    let mut shard = filled(Config { segment_bytes: 1 << 20, ..Config::default() }, records);
+    for (direction, from) in
+        [(Direction::Forward, 0), (Direction::Backward, u64::MAX), (Direction::Forward, 301)]
+    {
+        let query = Query { conversation: [7; 16], from, direction, limit: 4000, bytes_max: usize::MAX };
+        let page = shard.fetch(query).unwrap();
+        let got: Vec<_> = page.entries.iter().map(|entry| entry.sequence).collect();
+        let first = if from == 301 { 151 } else { 1 };
+        assert_eq!(got, (first..=400).map(|number| 2 * number).collect::<Vec<_>>());
+        assert!(!page.more);
+    }
+    assert_eq!(shard.rebuilt, 0);
+}
+
+#[test]
+fn a_directory_longer_than_the_first_read_is_read_whole() {
+    let conversation = |number: u32| u128::from(number.wrapping_mul(2_654_435_761)).to_be_bytes();
+    let item =
+        |number: u32| Item { kind: 1, sequence: 1, time_ms: 5, payload: number.to_le_bytes().to_vec() };
+    let records = (0..60_000).map(|number| (conversation(number), item(number)));
+    let mut shard = filled(Config { segment_bytes: 8 << 20, ..Config::default() }, records);
+    for number in (0..60_000).step_by(977) {
+        let query = Query {
+            conversation: conversation(number),
+            from: 1,
+            direction: Direction::Forward,
+            limit: 10,
+            bytes_max: usize::MAX,
+        };
+        let page = shard.fetch(query).unwrap();
+        assert_eq!(page.entries.len(), 1);
+        assert_eq!(page.entries[0].payload[..], number.to_le_bytes());
+    }
+    assert_eq!(shard.rebuilt, 0);
 }
