@@ -85,6 +85,8 @@ pub struct Journal {
     segments: VecDeque<Segment>,
     /// Created before it is needed.
     ahead: Option<Segment>,
+    /// Offset in the segment that takes batches at which one that could not be created is tried again.
+    retry_at: u32,
     /// Closed batches, oldest first. They wait for the disk or for their segment.
     waiting: VecDeque<Batch>,
     open: Option<Batch>,
@@ -117,6 +119,7 @@ impl Journal {
             state: State::Running,
             segments: VecDeque::new(),
             ahead: None,
+            retry_at: 0,
             waiting: VecDeque::new(),
             open: None,
             in_flight: None,
@@ -157,14 +160,8 @@ impl Journal {
         if record.kind.is_entry() {
             self.index.add(&record.conversation, record.sequence, offset, length);
         }
-        let taking = self.segments.back_mut().expect("one segment takes batches");
-        taking.records += 1;
-        // Asked for when a quarter is used: early enough that it is ready, late enough that an idle server
-        // does not hold twice the disk space.
-        if self.ahead.is_none() && offset > self.config.segment_bytes / 4 {
-            let next = taking.id.next();
-            self.ahead = Some(self.want(next));
-        }
+        self.segments.back_mut().expect("one segment takes batches").records += 1;
+        self.make_ahead(offset);
         Ok(entry)
     }
 
@@ -189,7 +186,11 @@ impl Journal {
         assert!(matches!(segment.phase, Phase::Creating), "a segment is created once");
         segment.phase = match result {
             Ok(()) => Phase::Created,
-            Err(why) => Phase::Broken(format!("cannot create {}: {why}", segment.id.segment_name())),
+            Err(why) => {
+                let why = format!("cannot create {}: {why}", segment.id.segment_name());
+                tracing::error!(why, "the journal fails when it needs that file; will try again before");
+                Phase::Broken(why)
+            }
         };
     }
 

@@ -42,6 +42,15 @@ pub(super) struct Segment {
     pub(super) records: u64,
 }
 
+impl Segment {
+    /// Wants a file that could not be created once more.
+    fn try_again(&mut self) {
+        if matches!(self.phase, Phase::Broken(_)) {
+            self.phase = Phase::Wanted;
+        }
+    }
+}
+
 /// A rolled segment without an index file.
 pub(super) struct Sealing {
     header: IndexHeader,
@@ -89,16 +98,36 @@ impl Journal {
         self.segments.push_back(segment);
     }
 
+    /// Wants the next segment when a quarter of the one that takes batches is used: early enough that it is
+    /// ready in time, late enough that an idle server does not hold twice the disk space. One that could not be
+    /// created (the disk is full, say) is tried again with every further eighth, and when it is needed.
+    pub(super) fn make_ahead(&mut self, offset: u32) {
+        let size = self.config.segment_bytes;
+        match &mut self.ahead {
+            None if offset > size / 4 => {
+                let next = self.segments.back().expect("one segment takes batches").id.next();
+                self.ahead = Some(self.want(next));
+                self.retry_at = offset + size / 8;
+            }
+            Some(ahead) if offset >= self.retry_at => {
+                ahead.try_again();
+                self.retry_at = offset + size / 8;
+            }
+            None | Some(_) => {}
+        }
+    }
+
     /// The segment that takes batches is full: on to the next.
     pub(super) fn roll(&mut self) {
         debug_assert!(self.open.is_none(), "a batch never straddles segments");
         let full = self.segments.back_mut().expect("one segment takes batches");
         full.closed = true;
         let next = full.id.next();
-        let next = match self.ahead.take() {
+        let mut next = match self.ahead.take() {
             Some(ahead) => ahead,
             None => self.want(next),
         };
+        next.try_again();
         self.take_batches(next);
         self.seal_written();
     }

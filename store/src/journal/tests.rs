@@ -127,32 +127,48 @@ fn a_failed_header_ends_it_too() {
     assert!(journal.failure().is_some());
 }
 
-#[test]
-fn a_segment_that_cannot_be_created_hurts_when_it_is_needed() {
-    let mut journal = journal(roomy());
-    let first = prepare(&mut journal);
-    let (mut sequence, mut refused) = (0, None);
-    while journal.failure().is_none() && sequence < 100 {
+/// Appends until it fails or `sequences` are durable; the `allowed`th attempt to create the second segment
+/// succeeds. Returns how many attempts there were, and how many entries are durable.
+fn fill_with_a_full_disk(journal: &mut Journal, allowed: u32, sequences: u64) -> (u32, u64) {
+    let first = prepare(journal);
+    let (mut sequence, mut attempts) = (0, 0);
+    while journal.failure().is_none() && sequence < sequences {
         sequence += 1;
-        append(&mut journal, sequence, &[0; 300]).unwrap();
+        append(journal, sequence, &[0; 300]).unwrap();
         while let Some(op) = journal.poll() {
             match op {
-                JournalOp::Create { segment, .. } => {
-                    assert_eq!(segment, first.next());
-                    refused = Some(sequence);
-                    journal.on_created(segment, failed());
+                JournalOp::Create { segment, .. } if segment == first.next() => {
+                    attempts += 1;
+                    journal.on_created(segment, if attempts >= allowed { Ok(()) } else { failed() });
                 }
+                JournalOp::Create { segment, .. } => journal.on_created(segment, Ok(())),
                 JournalOp::Write { segment, .. } => {
-                    assert_eq!(journal.on_written(segment, Ok(())), EntryNumber(sequence));
+                    journal.on_written(segment, Ok(()));
                 }
                 JournalOp::Seal(_) => {}
             }
         }
     }
+    (attempts, journal.positions().synced.0)
+}
+
+#[test]
+fn a_segment_that_cannot_be_created_hurts_only_when_it_is_needed() {
+    let mut journal = journal(roomy());
+    let (attempts, durable) = fill_with_a_full_disk(&mut journal, u32::MAX, 1000);
     assert!(journal.failure().is_some_and(|why| why.contains("cannot create")));
-    let refused = refused.expect("made ahead");
-    assert!(sequence > 2 * refused, "it went on from {refused} to {sequence}, as long as there was room");
-    assert_eq!(journal.positions().synced, EntryNumber(sequence - 1));
+    assert!((6..=8).contains(&attempts), "with every eighth, and when it was needed: {attempts}");
+    assert!(durable > 35, "the first segment was filled: {durable}");
+    assert_eq!(journal.positions().appended.0, durable + 1);
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_used_again() {
+    for allowed in 2..=6 {
+        let mut journal = journal(roomy());
+        let (attempts, durable) = fill_with_a_full_disk(&mut journal, allowed, 200);
+        assert_eq!((attempts, durable, journal.failure()), (allowed, 200, None));
+    }
 }
 
 #[test]
