@@ -41,7 +41,7 @@ pub enum Event {
         /// Which shard.
         shard: usize,
         /// What.
-        work: Box<Work>,
+        work: Work,
     },
     /// A client's deadline, if it is still the one that was set.
     Wake {
