@@ -313,7 +313,7 @@ impl Core {
         if done.request == 0 {
             return self.on_refreshed(now);
         }
-        let Some(request) = self.answer(done.request) else { return };
+        let Some(request) = self.answer(done.request) else { return self.on_late_done(now, done) };
         match request.ask {
             Ask::Leave(id) => self.on_left(now, id, done.request),
             Ask::Close(_) | Ask::Watch(_) if request.called => {
@@ -321,6 +321,22 @@ impl Core {
             }
             Ask::Close(_) | Ask::Watch(_) => {}
             _ => self.on_fault(Error::Contradiction("Done where content was asked for")),
+        }
+        self.check_shutdown();
+    }
+
+    /// An answer that nobody waits for any more. One that names an entry says that the conversation is left: nothing
+    /// more comes from it, though the caller was told that leaving had failed.
+    fn on_late_done(&mut self, now: Duration, done: &Done) {
+        let id = done.conversation;
+        let Some(known) = self.conversations.get(&id).filter(|known| known.attached) else { return };
+        let standing = known.standing;
+        match standing {
+            _ if done.sequence == 0 => {}
+            Standing::Leaving(number) if self.answer(number).is_some() => self.on_left(now, id, number),
+            Standing::Leaving(_) | Standing::Member => self.on_ended(now, id, Error::NotJoined),
+            // Joined again since; its own answer follows.
+            Standing::Joining => {}
         }
         self.check_shutdown();
     }
