@@ -8,6 +8,10 @@ use clap::Parser;
 use ringwire_sim::{Counts, Options, Plant, run};
 use tracing_subscriber::filter::LevelFilter;
 
+/// A world is many small objects.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 

@@ -64,6 +64,8 @@ pub struct Acked {
 #[derive(Debug, Default)]
 pub struct ExactlyOnce {
     wishes: BTreeMap<Token, Wish>,
+    /// Wishes that have not ended, by life.
+    open: BTreeMap<u32, usize>,
     /// Sequences that acknowledgements have named, by author and client sequence.
     acknowledged: BTreeMap<(Author, u64), u64>,
     /// The same out of memory.
@@ -76,6 +78,7 @@ impl ExactlyOnce {
     /// A client wants to publish.
     pub fn on_wish(&mut self, token: Token, author: Author, synced: bool) {
         self.wishes.insert(token, Wish { author, synced, outcome: Outcome::Open });
+        *self.open.entry(token.life).or_default() += 1;
     }
 
     /// Whether a message is shown only after it is synced: all are but those whose publisher wants otherwise.
@@ -91,6 +94,7 @@ impl ExactlyOnce {
         match self.wishes.get_mut(&token) {
             Some(wish) if wish.outcome == Outcome::Open => {
                 wish.outcome = outcome;
+                *self.open.entry(token.life).or_default() -= 1;
                 Ok(())
             }
             Some(wish) => {
@@ -126,8 +130,7 @@ impl ExactlyOnce {
 
     /// Wishes of this life that have not ended.
     pub fn open(&self, life: u32) -> usize {
-        let of_life = Token { life, number: 0 }..=Token { life, number: u32::MAX };
-        self.wishes.range(of_life).filter(|(_, wish)| wish.outcome == Outcome::Open).count()
+        self.open.get(&life).copied().unwrap_or(0)
     }
 
     /// The journal is this.

@@ -177,6 +177,9 @@ impl World {
     /// The process dies.
     pub(super) fn die(&mut self, death: Death) {
         self.counts.crashes += 1;
+        for seat in self.process.iter().flat_map(|process| &process.seats).filter(|seat| !seat.is_over) {
+            Self::take_counters(&mut self.counts, seat);
+        }
         self.process = None;
         self.trace.note(self.now_us, "death", u64::from(self.epoch), u64::from(death == Death::Kill));
         self.counts.torn += u64::from(lock(&self.disk).die(death, &mut self.random.disk));

@@ -69,7 +69,7 @@ impl World {
         }
         let now = self.client_now();
         while let Some((id, _)) = self.clients[client].socket {
-            let most = self.random.network.within(1..=self.settings.network.piece as u64) as usize;
+            let most = self.piece();
             let Some(socket) = self.network.get(id) else { break };
             let Some(chunk) = socket.down.read(most) else { break };
             self.tell_writer(id, Side::Client);

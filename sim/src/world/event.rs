@@ -41,7 +41,7 @@ pub enum Event {
         /// Which shard.
         shard: usize,
         /// What.
-        work: Work,
+        work: Box<Work>,
     },
     /// A client's deadline, if it is still the one that was set.
     Wake {

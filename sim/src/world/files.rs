@@ -29,7 +29,7 @@ impl World {
 
     fn plan_work(&mut self, epoch: u32, shard: usize, work: Work) {
         let in_us = self.disk_time_us();
-        self.plan(in_us, Event::Disk { epoch, shard, work });
+        self.plan(in_us, Event::Disk { epoch, shard, work: Box::new(work) });
     }
 
     /// Takes an operation that concerns files.

@@ -9,7 +9,7 @@ use crate::disk::Death;
 use crate::model::Log;
 
 /// How often one looks, microseconds.
-const LOOK_US: u64 = 20_000;
+const LOOK_US: u64 = 40_000;
 
 /// Connections of a shard once nothing goes wrong.
 const CONNECTIONS_MAX: u32 = 1000;

@@ -116,6 +116,14 @@ pub struct Counts {
     pub stalls: u64,
     /// Connections that the server cut because they did not keep up.
     pub slow: u64,
+    /// Messages that were left out for a slow connection, and spoken of by their head.
+    pub demoted: u64,
+    /// Heads told to those who have a large conversation, but not open.
+    pub heads: u64,
+    /// Connections that the server closed for a fault of the peer.
+    pub faults: u64,
+    /// Messages that were shown before they were synced.
+    pub from_memory: u64,
     /// Connections that were broken.
     pub cuts: u64,
     /// Connections that were made.
@@ -137,7 +145,7 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         let into = self;
         add_up!(into, other: events stored acks duplicates live pages rejects busy read crashes drains failures torn
-            half_starts stalls slow cuts dials wishes disk_reads checkpoints);
+            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints);
     }
 }
 
@@ -286,7 +294,7 @@ impl World {
             Event::Arrive(socket, side) => self.on_arrive(socket, side),
             Event::Room(socket, side) => self.on_room(socket, side),
             Event::Released { epoch, shard, connection } => self.on_released(epoch, shard, connection),
-            Event::Disk { epoch, shard, work } => self.on_disk(epoch, shard, work),
+            Event::Disk { epoch, shard, work } => self.on_disk(epoch, shard, *work),
             Event::Wake { client, version } => self.on_wake(client, version),
             Event::Act { client } => self.on_act(client),
             Event::Thaw { client } => self.on_thaw(client),

@@ -8,7 +8,7 @@ use ringwire::shard::Shard;
 use ringwire::store::ConversationFold;
 use ringwire_store::Checkpointer;
 
-use super::{Event, World};
+use super::{Counts, Event, World};
 use crate::driver::Driver;
 
 /// A monotonic clock begins here in every process, as in the real one.
@@ -114,6 +114,16 @@ impl World {
     /// All shards that still run.
     pub(super) fn seats(&mut self) -> impl Iterator<Item = &mut Seat> {
         self.process.iter_mut().flat_map(|process| &mut process.seats).filter(|seat| !seat.is_over)
+    }
+
+    /// Takes down what a shard has counted, before it is gone.
+    pub(super) fn take_counters(counts: &mut Counts, seat: &Seat) {
+        let sessions = seat.shard.sessions().counters;
+        counts.slow += sessions.slow;
+        counts.demoted += sessions.demoted;
+        counts.heads += sessions.heads;
+        counts.faults += sessions.faults;
+        counts.from_memory += seat.shard.conversations().counters.published_from_memory;
     }
 
     /// The process is to end in good order.

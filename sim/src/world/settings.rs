@@ -54,7 +54,7 @@ pub struct NetworkSettings {
     pub window_up: usize,
     /// Window to the client, bytes.
     pub window_down: usize,
-    /// Most bytes that a reader is given at once.
+    /// Most bytes that a reader is given at once; now and then it is very few, whatever this says.
     pub piece: usize,
     /// Pieces that one write is cut into, at most.
     pub chunks: u64,
@@ -125,7 +125,7 @@ impl Settings {
         let limits = limits(random);
         let clients = random.within(2..=7) as usize;
         let active_us = random.within(1_500..=8_000) * 1_000;
-        let acts = random.within(60..=300);
+        let acts = random.within(40..=180);
         let heartbeat_ms = random.within(800..=6_000) as u32;
         Settings {
             shards: random.pick(&[1, 2, 2, 3, 4]),
@@ -209,7 +209,7 @@ fn network(random: &mut Random) -> NetworkSettings {
         jitter_us: random.pick(&[0, 10, 500, 20_000]),
         window_up: random.pick(&[90, 700, 64 * 1024]),
         window_down: random.pick(&[90, 700, 4_000, 64 * 1024]),
-        piece: random.pick(&[3, 50, 500, 16 * 1024, 16 * 1024]),
+        piece: random.pick(&[20, 100, 1000, 16 * 1024, 16 * 1024]),
         chunks: random.within(1..=4),
         short: random.pick(&[0, 0, 20, 4]),
     }

@@ -59,6 +59,13 @@ impl World {
         Ok(())
     }
 
+    /// How many bytes a reader is given at once.
+    pub(super) fn piece(&mut self) -> usize {
+        let random = &mut self.random.network;
+        let most = if random.one_in(8) { 3 } else { self.settings.network.piece as u64 };
+        random.within(1..=most) as usize
+    }
+
     /// Puts bytes on their way to that side, in some pieces.
     pub(super) fn transmit(&mut self, id: SocketId, to: Side, mut bytes: Bytes) {
         let mut chunks = self.random.network.within(1..=self.settings.network.chunks);

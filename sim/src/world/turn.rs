@@ -7,6 +7,7 @@ use ringwire_store::HistoryConfig;
 
 use super::World;
 use super::process::Ending;
+use crate::check::bounds::Level;
 use crate::check::{Promise, Verdict};
 use crate::driver::Happened;
 use crate::network::{Chunk, Side};
@@ -16,6 +17,12 @@ const ENDING_TURN_US: u64 = 10_000;
 
 /// The largest record with what is around it, bytes: one may be taken when almost too much waits.
 const RECORD_BYTES_MAX: usize = 4096;
+
+/// Files that a shard has open at once: what history keeps open, what it reads from besides, and segments.
+const FILES_MAX: usize = 80;
+
+/// Jobs of a shard that wait: seals, one per segment that may be unsealed, and index files made anew.
+const JOBS_MAX: usize = 16;
 
 /// How long the disk has for what was accepted, microseconds.
 const STOP_GRACE_US: u64 = 10_000_000;
@@ -115,7 +122,7 @@ impl World {
                 continue;
             }
             let id = occupant.socket;
-            let most = self.random.network.within(1..=self.settings.network.piece as u64) as usize;
+            let most = self.piece();
             let Some(socket) = self.network.get(id) else { continue };
             socket.up.join_arrived();
             let Some(chunk) = socket.up.read(most) else { continue };
@@ -193,7 +200,7 @@ impl World {
         let connections_max = self.settings.connections_max as usize;
         let rooms = self.ids.len();
         let pending_bytes = self.settings.journal.pending_bytes;
-        let limits = self.settings.limits.clone();
+        let limits = &self.settings.limits;
         let Some(process) = self.process.as_mut().filter(|process| process.epoch == epoch) else {
             return Ok(());
         };
@@ -210,41 +217,27 @@ impl World {
         // waiting for a sync, once for every shard.
         let requests = shards * limits.request_ring + sessions as usize * rooms;
         let backlog_max = limits.delivery_backlog + requests + awaiting_max * shards;
-        let bounds = &mut self.checks.bounds;
-        bounds.on_level("connections of a shard, as it counts them", known, live)?;
-        bounds.on_level("connections of a shard", live, connections_max)?;
-        bounds.on_level("files open at once", files, 80)?;
-        bounds.on_level("jobs that wait", jobs, 16)?;
-        bounds.on_level("requests of a shard to itself", levels.own_requests, requests)?;
-        bounds.on_level(
-            "requests that may not be refused",
-            levels.requests_waiting,
-            sessions as usize * rooms,
-        )?;
-        bounds.on_level("deliveries that wait for a ring", levels.deliveries_waiting, backlog_max)?;
-        bounds.on_level("entries and answers that wait for a sync", levels.awaiting_sync, awaiting_max)?;
-        bounds.on_level(
-            "bytes that wait for the disk",
-            levels.journal_bytes,
-            2 * pending_bytes + RECORD_BYTES_MAX,
-        )?;
         // Those of sessions that have ended are still read for.
-        let fetches_max = HistoryConfig::default().fetches + HistoryConfig::default().waiting;
-        bounds.on_level("fetches under way", levels.fetches, fetches_max)?;
-        bounds.on_level("bytes of recent messages", levels.tail_bytes, limits.tail_bytes)?;
-        bounds.on_level("bytes of an outbox", levels.outbox_bytes_max, limits.outbox_bytes_max)?;
-        let subscriptions_max = limits.subscriptions_per_connection;
-        bounds.on_level("conversations of a connection", levels.subscriptions_max, subscriptions_max)?;
-        bounds.on_level(
-            "unanswered publishes of a session",
-            levels.publishes_max,
-            usize::from(PUBLISH_WINDOW),
-        )?;
-        bounds.on_level(
-            "unanswered fetches of a session",
-            levels.fetches_max,
-            usize::from(FETCHES_PER_SESSION),
-        )
+        let history = HistoryConfig::default();
+        let (publishes, fetches) = (usize::from(PUBLISH_WINDOW), usize::from(FETCHES_PER_SESSION));
+        let looked_at = [
+            (Level::KnownConnections, known, live),
+            (Level::Connections, live, connections_max),
+            (Level::Files, files, FILES_MAX),
+            (Level::Jobs, jobs, JOBS_MAX),
+            (Level::OwnRequests, levels.own_requests, requests),
+            (Level::RequestsWaiting, levels.requests_waiting, sessions as usize * rooms),
+            (Level::DeliveriesWaiting, levels.deliveries_waiting, backlog_max),
+            (Level::AwaitingSync, levels.awaiting_sync, awaiting_max),
+            (Level::JournalBytes, levels.journal_bytes, 2 * pending_bytes + RECORD_BYTES_MAX),
+            (Level::Fetches, levels.fetches, history.fetches + history.waiting),
+            (Level::TailBytes, levels.tail_bytes, limits.tail_bytes),
+            (Level::OutboxBytes, levels.outbox_bytes_max, limits.outbox_bytes_max),
+            (Level::Subscriptions, levels.subscriptions_max, limits.subscriptions_per_connection),
+            (Level::Publishes, levels.publishes_max, publishes),
+            (Level::SessionFetches, levels.fetches_max, fetches),
+        ];
+        looked_at.into_iter().try_for_each(|(of, level, most)| self.checks.bounds.on_level(of, level, most))
     }
 
     /// A shard's thread has ended: what it had open closes.
@@ -252,6 +245,7 @@ impl World {
         let Some(process) = &mut self.process else { return Ok(()) };
         let (epoch, seat) = (process.epoch, &mut process.seats[shard]);
         seat.is_over = true;
+        Self::take_counters(&mut self.counts, seat);
         let is_over = process.seats.iter().all(|seat| seat.is_over);
         self.trace.note(self.now_us, "shard-over", u64::from(epoch), shard as u64);
         let of_shard: Vec<_> = self

@@ -1,0 +1,35 @@
+//! Bugs that are put in on purpose are found, soon, and as what they are.
+
+use ringwire_sim::{Options, Plant, Promise, run};
+
+/// Seeds within which a bug has to be found.
+const SEEDS: u64 = 200;
+
+/// Which promise the first world breaks that breaks any.
+fn found(plant: Plant) -> (u64, Promise) {
+    let options = Options { plant: Some(plant), trace: false };
+    (0..SEEDS)
+        .find_map(|seed| Some((seed, run(seed, options).violation?.promise)))
+        .unwrap_or_else(|| panic!("{plant} was not found in {SEEDS} worlds"))
+}
+
+#[test]
+fn a_skipped_sync_is_found() {
+    let (seed, promise) = found(Plant::SkippedSync);
+    // What is missing may be noticed as a hole in the journal first.
+    let fits = [Promise::Durability, Promise::Order, Promise::Contract, Promise::ExactlyOnce];
+    assert!(fits.contains(&promise), "seed {seed}: {promise}");
+}
+
+#[test]
+fn overtaking_is_found() {
+    let (seed, promise) = found(Plant::Overtaking);
+    assert_eq!(promise, Promise::Order, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_delivery_dropped_on_a_full_ring_is_found() {
+    let (seed, promise) = found(Plant::DropOnFullRing);
+    assert!([Promise::Order, Promise::Progress].contains(&promise), "seed {seed}: {promise}");
+}
