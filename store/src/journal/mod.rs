@@ -140,29 +140,64 @@ impl Journal {
     /// Adds a record to the open batch. It is durable once [`Journal::on_written`] has returned its number
     /// or a later one.
     pub fn append(&mut self, record: &Record<'_>) -> Result<EntryNumber, AppendError> {
-        match &self.state {
-            State::Running => {}
-            State::Stopping => return Err(AppendError::Stopped),
-            State::Failed(why) => return Err(AppendError::Failed(why.clone())),
-        }
+        self.check_running()?;
         let max = self.payload_bytes_max();
         if record.payload.len() > max {
             return Err(AppendError::TooLarge { bytes: record.payload.len(), max });
         }
-        if self.pending >= 2 * self.config.pending_bytes {
-            return Err(AppendError::Full { pending: self.pending });
-        }
         let bytes = record_format::encoded_bytes(record.payload.len());
         let entry = EntryNumber(self.positions.appended.0 + 1);
         let (offset, length) = self.room(bytes).push(record, entry);
+        self.appended(record, entry, offset, length);
+        self.make_ahead(offset);
+        Ok(entry)
+    }
+
+    /// Adds two records to one batch: after any crash either both are there, or neither. (Salvage of a damaged
+    /// batch keeps what is whole of it, so that may be one of them.) Returns the number of the second.
+    pub fn append_both(
+        &mut self,
+        first: &Record<'_>,
+        second: &Record<'_>,
+    ) -> Result<EntryNumber, AppendError> {
+        self.check_running()?;
+        let max = self.payload_bytes_max().saturating_sub(record_format::HEADER_BYTES);
+        let bytes = first.payload.len() + second.payload.len();
+        if bytes > max {
+            return Err(AppendError::TooLarge { bytes, max });
+        }
+        let bytes = record_format::encoded_bytes(first.payload.len())
+            + record_format::encoded_bytes(second.payload.len());
+        let entry = EntryNumber(self.positions.appended.0 + 1);
+        let batch = self.room(bytes);
+        let first_at = batch.push(first, entry);
+        let last = EntryNumber(entry.0 + 1);
+        let second_at = batch.push(second, last);
+        self.appended(first, entry, first_at.0, first_at.1);
+        self.appended(second, last, second_at.0, second_at.1);
+        self.make_ahead(second_at.0);
+        Ok(last)
+    }
+
+    fn check_running(&self) -> Result<(), AppendError> {
+        match &self.state {
+            State::Running if self.pending >= 2 * self.config.pending_bytes => {
+                Err(AppendError::Full { pending: self.pending })
+            }
+            State::Running => Ok(()),
+            State::Stopping => Err(AppendError::Stopped),
+            State::Failed(why) => Err(AppendError::Failed(why.clone())),
+        }
+    }
+
+    /// Notes a record that is in the open batch now.
+    fn appended(&mut self, record: &Record<'_>, entry: EntryNumber, offset: u32, length: u32) {
         self.positions.appended = entry;
-        self.pending += bytes;
+        self.pending += length as usize;
         if record.kind.is_entry() {
             self.index.add(&record.conversation, record.sequence, offset, length);
         }
         self.segments.back_mut().expect("one segment takes batches").records += 1;
-        self.make_ahead(offset);
-        Ok(entry)
     }
 
     /// The next thing to do. Call until `None` at the end of a turn: whatever was appended in the turn then

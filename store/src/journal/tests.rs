@@ -77,6 +77,34 @@ fn a_batch_waits_for_its_segment_and_the_header() {
 }
 
 #[test]
+fn two_records_that_belong_together_are_never_parted() {
+    let mut journal = journal(roomy());
+    let segment = prepare(&mut journal);
+    let record = |kind, payload| Record {
+        kind: RecordKind(kind),
+        conversation: [kind; 16],
+        sequence: 1,
+        time_ms: 0,
+        payload,
+    };
+    // The first would fit the open batch, but not both.
+    append(&mut journal, 1, &[0; 300]).unwrap();
+    let last = journal.append_both(&record(2, &[0; 150]), &record(3, &[0; 150])).unwrap();
+    assert_eq!(last, EntryNumber(3));
+    let mut synced = Vec::new();
+    while let Some(JournalOp::Write { data, .. }) = journal.poll() {
+        drop(data);
+        synced.push(journal.on_written(segment, Ok(())));
+    }
+    assert_eq!(synced, [EntryNumber(1), EntryNumber(3)]);
+    let max = journal.payload_bytes_max() - record_format::HEADER_BYTES;
+    let too_much = vec![0; max];
+    let refused = journal.append_both(&record(2, &too_much), &record(3, &[0; 1]));
+    assert!(matches!(refused, Err(AppendError::TooLarge { bytes, .. }) if bytes == max + 1));
+    assert!(journal.append_both(&record(2, &too_much), &record(3, &[])).is_ok());
+}
+
+#[test]
 fn one_write_is_in_flight_and_later_entries_share_the_next() {
     let mut journal = journal(roomy());
     let segment = prepare(&mut journal);
