@@ -21,7 +21,9 @@ impl Server {
     pub(crate) fn start(binary: &Path, driver: Kind, shards: usize) -> io::Result<Self> {
         let data = std::env::temp_dir().join(format!("ringwire-perf-{}", std::process::id()));
         let mut command = Command::new(binary);
-        command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        command
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--plane", "127.0.0.1:0", "--data"])
+            .arg(&data);
         command.args(["--driver", &driver.to_string(), "--shards", &shards.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn()?;

@@ -87,6 +87,22 @@ pub const STALL_TIMEOUT_S: u32 = 30;
 /// crash the unused ones are a gap, so that no sequence is ever given twice.
 pub const RESERVE_AHEAD: u64 = 1024;
 
+/// Questions of the plane to one shard under way. Full: whoever asked is answered 503 and asks again.
+pub const ASK_RING: usize = 256;
+
+/// Wake-ups under way from one shard to the plane. Full: they wait in the shard's outlet.
+pub const WAKE_RING: usize = 4096;
+
+/// Wake-ups that wait in a shard's outlet while the plane's disk is behind. Full: dropped and counted; the user
+/// is woken by nothing in that conversation until he has been back.
+pub const WAKE_BACKLOG: usize = 64 * 1024;
+
+/// Connections to the operators' port. Full: later ones wait in the kernel until one ends.
+pub const PLANE_CONNECTIONS_MAX: usize = 512;
+
+/// Bytes of a request to the operators' interface, beside uploads. More: refused with 413.
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
+
 /// The bounds that an operator may change and that the simulation shrinks.
 #[derive(Clone, Debug)]
 pub struct Limits {

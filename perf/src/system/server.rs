@@ -244,7 +244,15 @@ impl Ringwire {
             .map_err(Fault::system("making a data directory"))?;
         let mut command = Command::new(&setup.binary);
         command.arg("serve").arg("--data").arg(data.path());
-        command.args(["--listen", "127.0.0.1:0", "--dev", "--driver", &setup.driver]);
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--plane",
+            "127.0.0.1:0",
+            "--dev",
+            "--driver",
+            &setup.driver,
+        ]);
         if setup.shards > 0 {
             command.args(["--shards", &setup.shards.to_string()]);
         }

@@ -30,6 +30,11 @@ pub enum Report {
         /// Why.
         error: String,
     },
+    /// The plane's thread has ended although nobody asked for it.
+    PlaneFailed {
+        /// Why.
+        error: String,
+    },
     /// What it did, as it ends in good order.
     Served {
         /// Which shard.

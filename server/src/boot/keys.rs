@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::BootError;
 use crate::config::{Config, Development};
+use crate::plane::http::admin::{ADMIN_KEY_BYTES_MIN, AdminKey};
 use crate::session::auth::{Authenticator, VerifyingKey};
 
 /// HS256 needs a secret as long as its hash to be worth its name (RFC 7518 §3.2).
@@ -55,6 +56,24 @@ pub fn authenticator(config: &Config) -> Result<Authenticator, BootError> {
         )));
     }
     Ok(Authenticator { development, keys })
+}
+
+/// Reads the admin interface's key, if one is configured.
+///
+/// # Errors
+/// Where it cannot be read, or can be guessed.
+pub fn admin_key(config: &Config) -> Result<Option<AdminKey>, BootError> {
+    const SETTING: &str = "plane.admin_key_file";
+    let Some(path) = &config.admin_key_file else { return Ok(None) };
+    let text = read(path, SETTING)?;
+    let key = AdminKey::new(trimmed(&text)).ok_or_else(|| {
+        BootError::Key(format!(
+            "{SETTING}: the key in {} needs at least {ADMIN_KEY_BYTES_MIN} visible ASCII characters and no \
+             blanks; make one with `openssl rand -hex 32`",
+            path.display()
+        ))
+    })?;
+    Ok(Some(key))
 }
 
 fn is_loopback(address: IpAddr) -> bool {

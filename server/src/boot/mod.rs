@@ -1,7 +1,7 @@
 //! From a configuration to running shards, and back down in good order.
 //!
 //! The order matters: keys and address first (cheap to refuse), then the data directory, then threads. The
-//! main thread stays behind as the *plane*: signals now; HTTP, engine and push later.
+//! main thread stays behind for signals and for the shards' reports; the plane has a thread of its own.
 
 #![expect(clippy::disallowed_methods, reason = "boot owns threads, randomness and the exit")]
 
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::conversation::Conversations;
 use crate::fanout::mesh;
 use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
+use crate::plane::{self, Plane, Status, exchange};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
@@ -78,6 +79,7 @@ const SHARDS_MAX: u16 = 1024;
 /// Where it cannot start. Once it serves, a failure ends it with a message and a non-zero code.
 pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let authenticator = keys::authenticator(&config)?;
+    let admin_key = keys::admin_key(&config)?;
     let shards = match config.shards {
         0 => u16::try_from(affinity::available()).unwrap_or(1).clamp(1, SHARDS_MAX),
         count => count.min(SHARDS_MAX),
@@ -85,6 +87,14 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let options = listen::Options { send_buffer_bytes: config.send_buffer, ..Default::default() };
     let listeners = bind_patiently(config.listen, usize::from(shards), &options)?;
     let address = listeners[0].local_addr().map_err(BootError::system("read the address listened on"))?;
+    let operators =
+        config.plane.map(|address| bind_patiently(address, 1, &Default::default())).transpose()?;
+    let operators = operators.and_then(|listeners| listeners.into_iter().next());
+    let operators_address = operators
+        .as_ref()
+        .map(std::net::TcpListener::local_addr)
+        .transpose()
+        .map_err(BootError::system("read the address of the operators' port"))?;
     let files: Arc<dyn Files> = Arc::new(DiskFiles::open(&config.data)?);
     let (recovered, report) = recovery::run(
         &files,
@@ -114,8 +124,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let all_hung = Arc::new(Barrier::new(usize::from(shards)));
     let mut threads = Vec::new();
     let meshes = mesh::meshes(shards, &config.limits);
-    for (((mesh, mut recovered), listener), index) in
-        meshes.into_iter().zip(recovered).zip(listeners).zip(0..)
+    let (outlets, ends) = exchange::exchange(shards);
+    for ((((mesh, outlet), mut recovered), listener), index) in
+        meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(0..)
     {
         recovered.log.notify_seals(checkpoints.on_sealed());
         let terms = Arc::clone(&terms);
@@ -134,7 +145,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             make: Box::new(move || {
                 let limits = terms.limits.clone();
                 let conversations = Conversations::new(recovered.states, recovered.log, limits);
-                Shard::new(mesh, Sessions::new(index, terms), conversations)
+                Shard::new(mesh, Sessions::new(index, terms), conversations).with_outlet(outlet)
             }),
             clock,
             drain: config.drain,
@@ -146,11 +157,24 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         });
         threads.push(spawned.map_err(BootError::system("start a shard's thread"))?);
     }
-    let code = runtime.block_on(watch(control, reports, shards, address, development, &config))?;
+    let status = Arc::new(Status::new());
+    let plane = operators
+        .map(|listener| {
+            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key };
+            let control = control.clone();
+            Plane::start(plan, move |error| control.report(Report::PlaneFailed { error }))
+        })
+        .transpose()
+        .map_err(BootError::system("start the plane's thread"))?;
+    let served = Served { address, operators: operators_address, development, shards };
+    let code = runtime.block_on(watch(control, reports, &served, &status, &config))?;
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a shard's thread panicked; its backtrace is above");
         }
+    }
+    if let Some(plane) = plane {
+        plane.finish();
     }
     checkpoints.finish();
     Ok(code)
@@ -179,16 +203,15 @@ fn bind_patiently(
 async fn watch(
     control: Control,
     mut reports: tokio::sync::mpsc::UnboundedReceiver<Report>,
-    shards: u16,
-    address: SocketAddr,
-    development: bool,
+    served: &Served,
+    status: &Status,
     config: &Config,
 ) -> Result<ExitCode, BootError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(BootError::system("listen for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::system("listen for SIGINT"))?;
     let mut code = ExitCode::SUCCESS;
     let (mut ready, mut ended) = (0, 0);
-    while ended < shards {
+    while ended < served.shards {
         tokio::select! {
             report = reports.recv() => match report {
                 Some(Report::Ready { driver, fallback }) => {
@@ -196,8 +219,11 @@ async fn watch(
                     if ready == 1 && let Some(fallback) = &fallback {
                         tracing::warn!("serving with {driver}: {fallback}");
                     }
-                    if ready == shards {
-                        announce(address, development, shards, driver, config);
+                    if ready == served.shards {
+                        if let Some(bells) = control.bells() {
+                            status.set_ready(bells);
+                        }
+                        announce(served, driver, config);
                     }
                 }
                 Some(Report::StartFailed { shard, error }) => {
@@ -207,6 +233,13 @@ async fn watch(
                 Some(Report::Failed { shard, error }) => {
                     tracing::error!(shard, "stopping, because a shard has failed: {error}");
                     code = ExitCode::FAILURE;
+                    status.set_draining();
+                    control.drain();
+                }
+                Some(Report::PlaneFailed { error }) => {
+                    tracing::error!("stopping, because the plane has failed: {error}");
+                    code = ExitCode::FAILURE;
+                    status.set_draining();
                     control.drain();
                 }
                 Some(Report::Served { shard, sessions, conversations, driver }) => {
@@ -215,35 +248,42 @@ async fn watch(
                 Some(Report::Ended) => ended += 1,
                 None => break,
             },
-            _ = terminate.recv() => if !stop(&control, "SIGTERM") { return Ok(ExitCode::FAILURE) },
-            _ = interrupt.recv() => if !stop(&control, "SIGINT") { return Ok(ExitCode::FAILURE) },
+            _ = terminate.recv() => if !stop(&control, status, "SIGTERM") { return Ok(ExitCode::FAILURE) },
+            _ = interrupt.recv() => if !stop(&control, status, "SIGINT") { return Ok(ExitCode::FAILURE) },
         }
     }
     Ok(code)
 }
 
 /// Begins to drain; at the second signal says that it is enough.
-fn stop(control: &Control, signal: &str) -> bool {
+fn stop(control: &Control, status: &Status, signal: &str) -> bool {
     if control.is_draining() {
         tracing::warn!("{signal} again: stopping at once");
         std::process::exit(1);
     }
     tracing::info!("{signal}: asking clients to go elsewhere, then stopping");
+    status.set_draining();
     control.drain();
     true
 }
 
-fn announce(
+/// What is served, and where.
+struct Served {
     address: SocketAddr,
+    operators: Option<SocketAddr>,
     development: bool,
     shards: u16,
-    driver: ringwire_driver::Kind,
-    config: &Config,
-) {
+}
+
+fn announce(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
+    let Served { address, operators, development, shards } = *served;
     let url = format!("ws://{address}{}", ringwire_protocol::ws::PATH);
     let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
     println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
     println!("  clients   {url}");
+    if let Some(operators) = operators {
+        println!("  operators http://{operators}/");
+    }
     println!("  data      {}", config.data.display());
     if development {
         println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");

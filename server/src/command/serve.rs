@@ -19,6 +19,9 @@ pub(super) struct ServeArgs {
     /// Address of WebSocket connections [default: 127.0.0.1:7400].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Address of the operators' HTTP, or off [default: 127.0.0.1:7401].
+    #[arg(long, value_name = "ADDRESS")]
+    plane: Option<String>,
     /// Directory of everything durable [default: ringwire-data].
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
@@ -56,6 +59,7 @@ pub(super) fn configuration(args: &ServeArgs) -> Result<Config, ConfigFault> {
     }
     let flags = [
         ("serve.listen", "--listen", &args.listen),
+        ("serve.plane", "--plane", &args.plane),
         ("serve.data", "--data", &args.data),
         ("serve.shards", "--shards", &args.shards),
         ("serve.driver", "--driver", &args.driver),

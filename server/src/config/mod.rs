@@ -152,6 +152,10 @@ pub enum Development {
 pub struct Config {
     /// See the table in [`settings`]; the fields have its names.
     pub listen: SocketAddr,
+    /// Address of the plane; `None`: there is none.
+    pub plane: Option<SocketAddr>,
+    /// File with the key of the admin interface.
+    pub admin_key_file: Option<PathBuf>,
     /// Directory of everything durable.
     pub data: PathBuf,
     /// Threads that serve; 0: one per processor.
@@ -218,6 +222,8 @@ impl Config {
         };
         let config = Config {
             listen: values.parse("serve.listen", address)?,
+            plane: values.parse("serve.plane", plane_address)?,
+            admin_key_file: values.path("plane.admin_key_file"),
             data: values.path("serve.data").unwrap_or_else(|| "ringwire-data".into()),
             shards: values.number("serve.shards")?,
             driver: values.parse("serve.driver", |text| {
@@ -263,6 +269,13 @@ fn size_within(min: u64, max: u64) -> impl FnOnce(&str) -> Result<u64, String> {
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| format!("\"{text}\" is not an address and port such as 127.0.0.1:7400 or [::]:7400"))
+}
+
+fn plane_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "off" => Ok(None),
+        text => address(text).map(Some).map_err(|what| format!("{what}, and not off")),
+    }
 }
 
 fn development(text: &str) -> Result<Development, String> {

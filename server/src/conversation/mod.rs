@@ -30,7 +30,7 @@ use foldhash::fast::RandomState;
 use ringwire_driver::Operations;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Encoder, Reject};
+use ringwire_protocol::message::{Encoder, Reject, Role};
 
 pub use devices::{Device, Verdict};
 pub use state::{MemberState, State, StateFault};
@@ -269,6 +269,13 @@ impl Conversations {
     /// Whether this shard owns none yet.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// What a user may do in a conversation; nothing before the joining is synced.
+    pub fn role(&self, user: UserId, conversation: ConversationId) -> Option<Role> {
+        let conversation = self.by_id.get(&conversation)?;
+        conversation.check_reader(user).ok()?;
+        conversation.state.members.get(&user).map(|member| member.role)
     }
 
     /// The durable state of a conversation, for checks.

@@ -22,6 +22,7 @@ use crate::conversation::Conversations;
 use crate::fanout::letter::{Delivery, Request, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::LETTERS_PER_TURN;
+use crate::plane::exchange::{Ask, Outlet, Snapshot};
 use crate::session::Sessions;
 use crate::store::Step;
 
@@ -33,6 +34,8 @@ pub struct Shard {
     mesh: Mesh,
     sessions: Sessions,
     conversations: Conversations,
+    /// The way to the plane; none in worlds that have no plane.
+    outlet: Option<Outlet>,
     operations: Operations,
     /// Letters of this turn; kept for their memory.
     requests: Vec<Request>,
@@ -47,11 +50,19 @@ impl Shard {
             mesh,
             sessions,
             conversations,
+            outlet: None,
             operations: Operations::default(),
             requests: Vec::new(),
             deliveries: Vec::new(),
             failure_told: false,
         }
+    }
+
+    /// Connects the shard with the plane.
+    #[must_use]
+    pub fn with_outlet(mut self, outlet: Outlet) -> Self {
+        self.outlet = Some(outlet);
+        self
     }
 
     /// Which shard this is.
@@ -123,6 +134,37 @@ impl Shard {
         }
         self.sessions.flush(&mut self.operations, &mut self.mesh);
         self.mesh.flush(&mut self.operations);
+        self.talk_to_plane();
+    }
+
+    fn talk_to_plane(&mut self) {
+        while let Some(ask) = self.outlet.as_mut().and_then(Outlet::take_ask) {
+            // Who asked may have given up; then the answer is dropped.
+            match ask {
+                Ask::Role { user, conversation, answer } => {
+                    let _ = answer.send(self.conversations.role(user, conversation));
+                }
+                Ask::Snapshot { answer } => {
+                    let _ = answer.send(Box::new(self.snapshot()));
+                }
+            }
+        }
+        if let Some(outlet) = &mut self.outlet {
+            outlet.flush();
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut levels = Levels::default();
+        self.mesh.measure(&mut levels);
+        self.conversations.measure(&mut levels);
+        Snapshot {
+            sessions: self.sessions.counters,
+            conversations: self.conversations.counters,
+            conversations_owned: self.conversations.len(),
+            levels,
+            outlet: self.outlet.as_ref().map(|outlet| outlet.counters).unwrap_or_default(),
+        }
     }
 
     /// What the driver is to do.
@@ -132,15 +174,15 @@ impl Shard {
 
     /// Whether the shard has nothing to do before something happens.
     pub fn is_idle(&mut self) -> bool {
-        !self.mesh.has_letters()
+        !self.mesh.has_letters() && !self.outlet.as_ref().is_some_and(Outlet::has_asks)
     }
 
     /// The longest the shard may sleep, milliseconds; `None`: until something happens.
     pub fn sleep_ms(&mut self, now: Now) -> Option<u64> {
-        if self.mesh.has_letters() {
+        if !self.is_idle() {
             return Some(0);
         }
-        if self.mesh.has_backlog() {
+        if self.mesh.has_backlog() || self.outlet.as_ref().is_some_and(Outlet::has_backlog) {
             return Some(BACKLOG_RETRY_MS);
         }
         self.sessions.next_sweep_ms(now)

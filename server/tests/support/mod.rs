@@ -27,6 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// The operators' port, where there is one.
+    pub plane: Option<SocketAddr>,
     log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
@@ -41,6 +43,9 @@ fn command(data: &Path, extra: &[&str]) -> Command {
     command.arg("serve").arg("--data").arg(data);
     if !extra.contains(&"--listen") {
         command.args(["--listen", "127.0.0.1:0"]);
+    }
+    if !extra.contains(&"--plane") {
+        command.args(["--plane", "127.0.0.1:0"]);
     }
     command.args(extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -70,13 +75,19 @@ impl Server {
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
+        let (mut address, mut plane) = (None, None);
         while stdout.read_line(&mut line).expect("readable") > 0 {
             if let Some(url) = line.trim().strip_prefix("clients") {
-                let address = url.trim().strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
-                let address = address.and_then(|text| text.parse().ok()).expect("a WebSocket URL");
+                let text = url.trim().strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
+                address = Some(text.and_then(|text| text.parse().ok()).expect("a WebSocket URL"));
+            } else if let Some(url) = line.trim().strip_prefix("operators") {
+                let text = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+                plane = Some(text.and_then(|text| text.parse().ok()).expect("a URL"));
+            } else if line.trim().starts_with("data") {
+                let address = address.expect("the banner names the clients' address first");
                 // The rest of the banner is read, so that the server never writes into a closed pipe.
                 std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-                return Ok(Server { child, address, log });
+                return Ok(Server { child, address, plane, log });
             }
             line.clear();
         }

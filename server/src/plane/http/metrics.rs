@@ -1,0 +1,158 @@
+//! `/metrics` in Prometheus' text format: what the shards have counted, added up.
+//!
+//! One table says every metric's name, kind and meaning; a counter that a shard keeps and that is not in it is
+//! not shown.
+
+use std::fmt::Write;
+
+use http::{Response, StatusCode};
+
+use super::Service;
+use super::reply::{self, Body, Problem};
+use crate::plane::exchange::Snapshot;
+
+/// How a metric behaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// What is now.
+    Gauge,
+}
+
+/// One metric of a shard.
+struct Metric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    read: fn(&Snapshot) -> u64,
+}
+
+const fn counter(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u64) -> Metric {
+    Metric { name, kind: Kind::Counter, help, read }
+}
+
+const fn gauge(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u64) -> Metric {
+    Metric { name, kind: Kind::Gauge, help, read }
+}
+
+const METRICS: &[Metric] = &[
+    counter("ringwire_connections_accepted_total", "Connections accepted.", |s| s.sessions.accepted),
+    gauge("ringwire_connections", "Connections open now.", |s| s.sessions.open),
+    gauge("ringwire_sessions", "Sessions signed in now.", |s| s.sessions.signed_in),
+    counter("ringwire_frames_received_total", "Frames received.", |s| s.sessions.frames_in),
+    counter("ringwire_messages_delivered_total", "Messages queued to connections.", |s| s.sessions.delivered),
+    counter("ringwire_heads_told_total", "Heads told to who has a large conversation not open.", |s| {
+        s.sessions.heads
+    }),
+    counter("ringwire_messages_demoted_total", "Messages told as a head to a stalled connection.", |s| {
+        s.sessions.demoted
+    }),
+    counter("ringwire_connections_slow_total", "Connections cut because they did not keep up.", |s| {
+        s.sessions.slow
+    }),
+    counter("ringwire_connections_faulty_total", "Connections closed for a fault of the peer.", |s| {
+        s.sessions.faults
+    }),
+    counter("ringwire_connections_silent_total", "Connections closed for silence.", |s| s.sessions.silent),
+    gauge("ringwire_conversations", "Conversations that shards own.", |s| s.conversations_owned as u64),
+    counter("ringwire_messages_published_total", "Messages that became visible.", |s| {
+        s.conversations.published
+    }),
+    counter("ringwire_messages_from_memory_total", "Of those, shown before they were synced.", |s| {
+        s.conversations.published_from_memory
+    }),
+    counter("ringwire_publishes_repeated_total", "Publishes that were answered from memory.", |s| {
+        s.conversations.duplicates
+    }),
+    counter("ringwire_publishes_refused_total", "Publishes that were refused.", |s| s.conversations.refused),
+    counter("ringwire_messages_pushed_total", "Messages pushed to all attached sessions.", |s| {
+        s.conversations.pushed
+    }),
+    counter(
+        "ringwire_messages_announced_total",
+        "Messages fed to who has the conversation open only.",
+        |s| s.conversations.announced,
+    ),
+    gauge("ringwire_requests_waiting", "Requests that wait for a full ring.", |s| {
+        s.levels.requests_waiting as u64
+    }),
+    gauge("ringwire_deliveries_waiting", "Deliveries that wait for a full ring.", |s| {
+        s.levels.deliveries_waiting as u64
+    }),
+    gauge("ringwire_entries_awaiting_sync", "Entries that wait for a sync.", |s| {
+        s.levels.awaiting_sync as u64
+    }),
+    gauge("ringwire_journal_pending_bytes", "Bytes that wait for the disk.", |s| {
+        s.levels.journal_bytes as u64
+    }),
+    gauge("ringwire_fetches_waiting", "Fetches that wait for the disk.", |s| s.levels.fetches as u64),
+    gauge("ringwire_cache_bytes", "Bytes of recent messages in memory.", |s| s.levels.tail_bytes as u64),
+    counter("ringwire_wakes_total", "Wake-ups of users who are away, handed to the plane.", |s| {
+        s.outlet.wakes
+    }),
+    counter("ringwire_wakes_dropped_total", "Wake-ups that found every queue full.", |s| {
+        s.outlet.wakes_dropped
+    }),
+];
+
+/// Asks every shard, one after the other: a page is asked for every few seconds.
+pub(super) async fn page(service: &Service) -> Result<Response<Body>, Problem> {
+    let mut snapshots = Vec::new();
+    for shard in 0..service.shards.len() {
+        snapshots.push(service.shards.snapshot(shard).await?);
+    }
+    let uptime = service.status.uptime().as_secs_f64();
+    let mut response = reply::text(StatusCode::OK, write(&snapshots, uptime));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    Ok(response)
+}
+
+fn write(snapshots: &[Box<Snapshot>], uptime_s: f64) -> String {
+    let mut out = String::new();
+    let head = |out: &mut String, name: &str, help: &str, kind: Kind| {
+        let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+        // Writing into a string does not fail.
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    };
+    head(&mut out, "ringwire_uptime_seconds", "How long the process runs.", Kind::Gauge);
+    let _ = writeln!(out, "ringwire_uptime_seconds {uptime_s:.3}");
+    for metric in METRICS {
+        head(&mut out, metric.name, metric.help, metric.kind);
+        for (shard, snapshot) in snapshots.iter().enumerate() {
+            let _ = writeln!(out, "{}{{shard=\"{shard}\"}} {}", metric.name, (metric.read)(snapshot));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_what_they_count() {
+        for (at, metric) in METRICS.iter().enumerate() {
+            assert!(METRICS[..at].iter().all(|other| other.name != metric.name), "{}", metric.name);
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn every_shard_has_a_line_of_its_own() {
+        let mut second = Snapshot::default();
+        second.sessions.open = 7;
+        let text = write(&[Box::default(), Box::new(second)], 1.5);
+        for line in [
+            "# TYPE ringwire_connections gauge",
+            "ringwire_connections{shard=\"0\"} 0",
+            "ringwire_connections{shard=\"1\"} 7",
+            "ringwire_uptime_seconds 1.500",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}
