@@ -129,13 +129,20 @@ impl Core {
         let Some(conversation) = self.conversations.get_mut(&id).filter(|known| known.attached) else {
             return;
         };
-        conversation.feed.on_head(head);
         // The server does not feed it live. It does so for those who have it open.
         let reopen = conversation.opened.is_none_or(|opened| now >= opened + limits::REOPEN_AFTER);
         if reopen {
             self.open(now, id);
         }
-        self.fill(now, id);
+        self.on_news(now, id, head);
+    }
+
+    /// Everything up to `head` exists.
+    fn on_news(&mut self, now: Duration, id: ConversationId, head: u64) {
+        if let Some(conversation) = self.conversations.get_mut(&id).filter(|known| known.attached) {
+            conversation.feed.on_head(head);
+            self.fill(now, id);
+        }
     }
 
     fn on_joined(&mut self, now: Duration, joined: &Joined<'_>) {
@@ -144,8 +151,9 @@ impl Core {
         match &request {
             Some(Request { ask: Ask::Join(asked) | Ask::Open(asked), .. }) if *asked == id => {}
             None if joined.request == 0 => {}
-            // Answered after its time; the conversation may be gone, or has been confirmed otherwise.
-            None => return,
+            // Answered after its time. The server feeds the conversation live behind this head all the same, so what
+            // is before it has to be fetched; where the conversation is gone, the head is nobody's.
+            None => return self.on_news(now, id, joined.head),
             Some(_) => {
                 return self.on_fault(Error::Contradiction("Joined for another conversation than asked"));
             }

@@ -125,6 +125,40 @@ fn a_leave_that_fails_keeps_the_conversation() {
 }
 
 #[test]
+fn an_open_answered_after_its_time_still_says_what_is_missing() {
+    let mut rig = rig();
+    rig.frame(&ServerFrame::Head(message::Head { conversation: room("r"), head: 9 }));
+    rig.check_sent(&["open after 9"]);
+    let request = rig.last_request;
+    // Other conversations keep the connection busy; only this answer is late.
+    for _ in 0..3 {
+        rig.pass(Duration::from_secs(5));
+        rig.frame(&ServerFrame::Pong(Pong { token: 1, server_time_ms: 1 }));
+    }
+    rig.forget();
+    rig.last_request = request;
+    // From here on the server feeds what comes after 11, and nothing else will say that 10 and 11 exist.
+    rig.joined_frame("r", 11, 1, 0);
+    rig.check_sent(&["fetch 10 +2 Forward"]);
+}
+
+#[test]
+fn a_leave_carried_out_after_its_time_ends_the_conversation() {
+    let mut rig = rig();
+    rig.core.leave(rig.now, room("r")).expect("leave");
+    rig.settle();
+    let request = rig.last_request;
+    for _ in 0..3 {
+        rig.pass(Duration::from_secs(5));
+        rig.frame(&ServerFrame::Pong(Pong { token: 1, server_time_ms: 1 }));
+    }
+    rig.check_events(&["request failed TimedOut { what: \"leave\", after: 15s }"]);
+    rig.frame(&ServerFrame::Done(Done { request, conversation: room("r"), sequence: 10 }));
+    rig.check_events(&["ended "]);
+    assert_eq!(rig.core.publish(rig.now, room("r"), Draft::text("b")), Err(Error::NotJoined));
+}
+
+#[test]
 fn the_watch_list_is_renewed_with_the_connection() {
     let mut rig = rig();
     rig.core.watch(rig.now, vec![UserId::from_name("a"), UserId::from_name("b")]).expect("watch");
