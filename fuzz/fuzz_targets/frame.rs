@@ -10,15 +10,17 @@ use ringwire_protocol::message::{ClientFrame, Encoder, Membership, ServerFrame};
 const BYTES_MAX: usize = 4096;
 
 macro_rules! golden {
-    ($($name:ident)*) => {
+    ($($name:ident $(.$field:ident)?)*) => {
         /// A valid frame of each type: without them a short run would not get past the offsets.
-        const GOLDEN: &[&str] = &[$(include_str!(concat!("../../schema/golden/v1/", stringify!($name), ".hex")),)*];
+        const GOLDEN: &[&str] = &[$(include_str!(concat!("../../schema/golden/v1/", stringify!($name), $(".", stringify!($field),)? ".hex")),)*];
     };
 }
 
 golden! {
     Hello Publish Join Leave Open Close Fetch Members Read Typing Watch Ping Refresh Welcome Ack Done Reject Message
     Joined MemberPage Head Page Presence TypingNotice Receipt Gap GoAway Pong Inbox Membership
+    Create Direct Change Mute Register Unregister Delivered WatchCounts Settings Counts
+    Fetch.view Joined.standing Page.amendments Receipt.kind Inbox.standing Membership.kind
 }
 
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {

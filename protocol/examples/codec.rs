@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use ringwire_protocol::frame::{self, Frame};
 use ringwire_protocol::message::{
-    Ack, ClientFrame, Cursor, Cursors, Durability, Encoder, Hello, Joined, Kind, Member, MemberList, Message,
-    Publish, Role, ServerFrame,
+    Ack, ClientFrame, ConversationKind, Cursor, Cursors, Durability, Encoder, Hello, Joined, Kind, Member,
+    MemberList, Message, Publish, Role, ServerFrame,
 };
 use ringwire_protocol::ws::{self, Decoder, Opcode};
 use ringwire_protocol::{ConversationId, DeviceId, UserId, limits};
@@ -119,6 +119,10 @@ fn messages() {
         client_sequence: 7,
         members_count: 100,
         members: MemberList::from(&members),
+        kind: ConversationKind::Group,
+        read: 0,
+        delivered: 0,
+        muted_until_ms: 0,
     };
     both("Joined, 100 members", &mut |out| black_box(&joined).encode(&mut encoder, out), from_server);
 }

@@ -142,6 +142,11 @@ codes! {
     3615 TOO_MANY_OPEN "too_many_open" Policy Never "As many conversations are open on this connection as allowed; close one.";
     3616 TOO_MANY_WATCHED "too_many_watched" Policy Never "More users are watched than allowed.";
     3617 NOT_ENABLED "not_enabled" Policy Never "This server does not offer that.";
+    3618 CONVERSATION_EXISTS "conversation_exists" Peer Never "There is a conversation of that name; join it, or choose another name.";
+    3619 CURSOR_BEYOND_HEAD "cursor_beyond_head" Peer Never "The conversation has no such sequence yet; a cursor names one that was received.";
+    3620 PUSH_TOKEN_INVALID "push_token_invalid" Peer Never "The push registration cannot be used: its token, URL, application or keys are not what its provider takes.";
+    3621 TOO_MANY_REGISTRATIONS "too_many_registrations" Policy Never "The user has as many devices registered for push as allowed; unregister one.";
+    3622 DIRECT_FIXED "direct_fixed" Policy Never "A direct conversation is of its two users; its members cannot be changed.";
 }
 
 impl Code {

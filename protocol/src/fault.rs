@@ -112,6 +112,12 @@ pub enum Fault {
         /// How many came.
         count: usize,
     },
+    /// Too many members in Create.
+    #[error("{count} members exceed {}; add the others one by one", limits::CREATE_MEMBERS_MAX)]
+    TooManyMembers {
+        /// How many came.
+        count: usize,
+    },
     /// A name is empty or has control characters. The request is rejected, the connection stays.
     #[error("a name is empty or has control characters")]
     NameInvalid,
@@ -216,6 +222,7 @@ impl Fault {
             Self::TokenTooLong { .. } => Code::TOKEN_TOO_LONG,
             Self::TooManyCursors { .. } => Code::TOO_MANY_CURSORS,
             Self::TooManyWatched { .. } => Code::TOO_MANY_WATCHED,
+            Self::TooManyMembers { .. } => Code::TOO_MANY_MEMBERS,
             Self::NameInvalid => Code::NAME_INVALID,
             Self::NameTooLong { .. } => Code::NAME_TOO_LONG,
             Self::TextMessage => Code::TEXT_MESSAGE,

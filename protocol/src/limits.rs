@@ -12,8 +12,8 @@ pub const FRAME_BYTES_CEILING: usize = 16 * 1024 * 1024;
 /// encoder.
 pub const MESSAGE_OVERHEAD_BYTES_MAX: usize = 128;
 
-/// What is around the messages in a Page frame; checked against the encoder, too.
-pub const PAGE_OVERHEAD_BYTES_MAX: usize = 96;
+/// What is around the messages in a Page frame, amendments or not; checked against the encoder, too.
+pub const PAGE_OVERHEAD_BYTES_MAX: usize = 112;
 
 /// Largest message body by default; larger content belongs in object storage, with a reference as the
 /// message.
@@ -48,6 +48,19 @@ pub const PAGE_MEMBERS_MAX: u16 = 128;
 
 /// Conversations in one Inbox frame.
 pub const INBOX_ENTRIES_MAX: usize = 128;
+
+/// Members in one Create, besides who creates; more are added one by one.
+pub const CREATE_MEMBERS_MAX: usize = 128;
+
+/// Longest token or URL of a push registration: endpoints of browsers have up to 1 KiB, FCM promises no
+/// length.
+pub const PUSH_TOKEN_BYTES_MAX: usize = 4096;
+
+/// Longest name of the application in a push registration: an APNs topic, a Firebase project.
+pub const PUSH_APP_BYTES_MAX: usize = 256;
+
+/// Longest key and longest secret of a push registration: Web Push has 65 and 16 bytes.
+pub const PUSH_KEY_BYTES_MAX: usize = 256;
 
 /// Publishes a device may have without an answer, over all its conversations, unless Welcome says otherwise.
 pub const PUBLISH_WINDOW: u16 = 64;
@@ -85,7 +98,10 @@ const _: () = assert!(
 const _: () =
     assert!(TOKEN_BYTES_MAX + AGENT_BYTES_MAX + CURSORS_MAX * CURSOR_BYTES + 256 <= FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_MEMBERS_MAX as usize * MEMBER_BYTES_MAX + NAME_BYTES_MAX + 256 <= FRAME_BYTES_MAX);
-const _: () = assert!(INBOX_ENTRIES_MAX * (MEMBER_BYTES_MAX + 32) + 256 <= FRAME_BYTES_MAX);
+const _: () = assert!(INBOX_ENTRIES_MAX * (MEMBER_BYTES_MAX + 80) + 256 <= FRAME_BYTES_MAX);
+const _: () = assert!(CREATE_MEMBERS_MAX * MEMBER_BYTES_MAX + NAME_BYTES_MAX + 256 <= FRAME_BYTES_MAX);
+const _: () =
+    assert!(PUSH_TOKEN_BYTES_MAX + PUSH_APP_BYTES_MAX + 2 * PUSH_KEY_BYTES_MAX + 256 <= FRAME_BYTES_MAX);
 const _: () = assert!(WATCHED_MAX * 16 + 256 <= FRAME_BYTES_MAX);
 const _: () =
     assert!(PUBLISH_WINDOW as u64 <= DEDUPLICATION_WINDOW, "what can be in flight can be answered exactly");

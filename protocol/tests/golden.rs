@@ -20,6 +20,9 @@ use ringwire_protocol::message::{ClientFrame, Encoder, Membership, ServerFrame};
 
 const BYTES_PER_LINE: usize = 16;
 
+/// Samples with fields that came after their messages.
+const FIELDS: usize = 5;
+
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../schema/golden/v1", &format!("{name}.hex")].iter().collect()
 }
@@ -27,7 +30,7 @@ fn path(name: &str) -> PathBuf {
 /// The golden bytes of that name; `fresh` is what the encoder makes today.
 fn golden(name: &str, fresh: &[u8]) -> Vec<u8> {
     let path = path(name);
-    if !path.exists() && std::env::var_os("RINGWIRE_NEW_GOLDEN").is_some() {
+    if !fresh.is_empty() && !path.exists() && std::env::var_os("RINGWIRE_NEW_GOLDEN").is_some() {
         let mut text = String::new();
         for line in fresh.chunks(BYTES_PER_LINE) {
             let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -39,11 +42,13 @@ fn golden(name: &str, fresh: &[u8]) -> Vec<u8> {
     text.split_whitespace().map(|digits| u8::from_str_radix(digits, 16).expect("hexadecimal")).collect()
 }
 
-/// Calls `check` with the golden bytes of every frame.
+/// Calls `check` with the golden bytes of every frame, also those that have a field which came later.
 fn all(mut check: impl FnMut(&[u8])) {
     for &kind in FrameType::ALL {
         check(&golden(&format!("{kind:?}"), &[]));
     }
+    samples::client_fields(|field, sample| check(&golden(&format!("{:?}.{field}", sample.kind()), &[])));
+    samples::server_fields(|field, sample| check(&golden(&format!("{:?}.{field}", sample.kind()), &[])));
 }
 
 fn only(bytes: &[u8]) -> Frame<'_> {
@@ -74,36 +79,44 @@ fn decode(frame: Frame<'_>) -> Result<(), Fault> {
 fn the_encoder_still_makes_the_bytes_of_version_1_and_the_decoder_reads_them() {
     let mut encoder = Encoder::new();
     let mut count = 0;
-    let mut check = |kind: FrameType, out: &[u8]| {
+    let mut check = |name: &str, out: &[u8]| {
         count += 1;
-        let golden = golden(&format!("{kind:?}"), out);
-        assert_eq!(golden, out, "{kind:?}: the wire has changed");
+        let golden = golden(name, out);
+        assert_eq!(golden, out, "{name}: the wire has changed");
         golden
     };
-    samples::client(|sample| {
+    let mut client = |name: &str, sample: ClientFrame<'_>| {
         let mut out = Vec::new();
         sample.encode(&mut encoder, &mut out);
-        let golden = check(sample.kind(), &out);
+        let golden = check(name, &out);
         assert_eq!(
             format!("{:?}", ClientFrame::decode(only(&golden))),
             format!("{:?}", Ok::<_, Fault>(sample))
         );
-    });
-    samples::server(|sample| {
+    };
+    samples::client(|sample| client(&format!("{:?}", sample.kind()), sample));
+    samples::client_fields(|field, sample| client(&format!("{:?}.{field}", sample.kind()), sample));
+    let mut server = |name: &str, sample: ServerFrame<'_>| {
         let mut out = Vec::new();
         sample.encode(&mut encoder, &mut out);
-        let golden = check(sample.kind(), &out);
+        let golden = check(name, &out);
         assert_eq!(
             format!("{:?}", ServerFrame::decode(only(&golden))),
             format!("{:?}", Ok::<_, Fault>(sample))
         );
-    });
-    assert_eq!(count, FrameType::ALL.len());
-    let mut out = Vec::new();
-    samples::membership().encode(&mut encoder, &mut out);
-    let golden = golden("Membership", &out);
-    assert_eq!(golden, out, "Membership: the wire has changed");
-    assert_eq!(Membership::decode(&golden), Ok(samples::membership()));
+    };
+    samples::server(|sample| server(&format!("{:?}", sample.kind()), sample));
+    samples::server_fields(|field, sample| server(&format!("{:?}.{field}", sample.kind()), sample));
+    assert_eq!(count, FrameType::ALL.len() + FIELDS);
+    let memberships =
+        [("Membership", samples::membership()), ("Membership.kind", samples::direct_membership())];
+    for (name, sample) in memberships {
+        let mut out = Vec::new();
+        sample.encode(&mut encoder, &mut out);
+        let golden = golden(name, &out);
+        assert_eq!(golden, out, "{name}: the wire has changed");
+        assert_eq!(Membership::decode(&golden), Ok(sample));
+    }
 }
 
 #[test]

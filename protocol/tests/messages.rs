@@ -47,10 +47,35 @@ fn every_type_has_a_sample_and_round_trips() {
 
 #[test]
 fn membership_round_trips() {
-    let membership = samples::membership();
-    let mut body = Vec::new();
-    membership.encode(&mut Encoder::new(), &mut body);
-    assert_eq!(Membership::decode(&body), Ok(membership));
+    for membership in [samples::membership(), samples::direct_membership()] {
+        let mut body = Vec::new();
+        membership.encode(&mut Encoder::new(), &mut body);
+        assert_eq!(Membership::decode(&body), Ok(membership));
+    }
+}
+
+#[test]
+fn fields_that_came_later_round_trip_and_cost_nothing_where_they_are_not_said() {
+    let mut encoder = Encoder::new();
+    let mut out = Vec::new();
+    samples::client_fields(|field, sample| {
+        out.clear();
+        sample.encode(&mut encoder, &mut out);
+        assert_eq!(ClientFrame::decode(only(&out)), Ok(sample), "{field}");
+    });
+    samples::server_fields(|field, sample| {
+        out.clear();
+        sample.encode(&mut encoder, &mut out);
+        assert_eq!(ServerFrame::decode(only(&out)), Ok(sample), "{field}");
+        let ServerFrame::Page(page) = sample else { return };
+        out.clear();
+        Page { amendments: &[], ..page }.encode(&mut encoder, &mut out);
+        let lean = out.len();
+        out.clear();
+        page.encode(&mut encoder, &mut out);
+        assert!(out.len() > lean + page.amendments.len(), "the field is only there where it says something");
+        assert_eq!(out.len() % 8, 0);
+    });
 }
 
 #[test]
@@ -88,6 +113,13 @@ fn overheads_are_within_their_limits() {
             let mut out = Vec::new();
             Page { frames: b"12345", ..page }.encode(&mut Encoder::new(), &mut out);
             assert!(out.len() <= 5 + limits::PAGE_OVERHEAD_BYTES_MAX, "{}", out.len());
+            for (frames, amendments) in (1..17).flat_map(|frames| (1..17).map(move |other| (frames, other))) {
+                out.clear();
+                let (frames, amendments) = (&[1; 16][..frames], &[2; 16][..amendments]);
+                Page { frames, amendments, ..page }.encode(&mut Encoder::new(), &mut out);
+                let around = out.len() - frames.len() - amendments.len();
+                assert!(around <= limits::PAGE_OVERHEAD_BYTES_MAX, "{around}");
+            }
         }
         if let ServerFrame::Message(message) = sample {
             for length in 0..16 {
@@ -155,6 +187,69 @@ fn watch_is_held_to_its_limit_and_names_are_left_to_the_session() {
     for invalid in ["", "a\nb", "\u{85}"] {
         assert_eq!(check_name(invalid), Err(Fault::NameInvalid));
     }
+}
+
+#[test]
+fn what_is_asked_about_conversations_is_held_to_its_limits() {
+    let member = Member { user: UserId::ZERO, name: "n", role: Role::Member };
+    let members = vec![member; limits::CREATE_MEMBERS_MAX + 1];
+    let create = |members: &[Member<'_>]| {
+        verdict(&ClientFrame::Create(Create { request: 1, name: "", members: MemberList::from(members) }))
+    };
+    assert_eq!(create(&members[1..]), None, "a name is left to the session");
+    assert_eq!(create(&members), Some(Fault::TooManyMembers { count: members.len() }));
+    let change = |action| {
+        verdict(&ClientFrame::Change(Change {
+            request: 1,
+            conversation: ConversationId::ZERO,
+            user: UserId::ZERO,
+            action,
+            role: Role::Member,
+            name: "",
+        }))
+    };
+    for &action in Action::ALL {
+        let askable = [Action::Added, Action::Removed, Action::RoleChanged].contains(&action);
+        let fault =
+            Fault::BadValue { kind: FrameType::Change, field: "action", value: u64::from(action as u8) };
+        assert_eq!(change(action), (!askable).then_some(fault));
+    }
+}
+
+#[test]
+fn a_push_registration_is_held_to_its_limits_and_not_logged() {
+    let text = "x".repeat(limits::PUSH_TOKEN_BYTES_MAX + 1);
+    let bytes = vec![7; limits::PUSH_KEY_BYTES_MAX + 1];
+    let most = Register {
+        request: 1,
+        provider: Provider::Webhook,
+        token: &text[1..],
+        app: &text[..limits::PUSH_APP_BYTES_MAX],
+        key: &bytes[1..],
+        secret: &bytes[1..],
+    };
+    let check = |register: Register<'_>| match verdict(&ClientFrame::Register(register)) {
+        Some(Fault::TextTooLong { field, .. }) => Some(field),
+        None => None,
+        Some(other) => panic!("{other}"),
+    };
+    assert_eq!(check(most), None);
+    assert_eq!(check(Register { token: &text, ..most }), Some("token"));
+    assert_eq!(check(Register { app: &text, ..most }), Some("app"));
+    assert_eq!(check(Register { key: &bytes, ..most }), Some("key"));
+    assert_eq!(check(Register { secret: &bytes, ..most }), Some("secret"));
+    let secretive = Register { token: "wake me", secret: b"\x2A", ..most };
+    let said = format!("{secretive:?}");
+    assert!(said.contains("Webhook") && !said.contains("wake me") && !said.contains("42"), "{said}");
+}
+
+#[test]
+fn only_what_is_told_and_came_later_may_be_skipped() {
+    samples::client(|sample| {
+        let mut out = Vec::new();
+        sample.encode(&mut Encoder::new(), &mut out);
+        assert_eq!(only(&out).flags == frame::FLAG_OPTIONAL, sample.kind() == FrameType::Delivered);
+    });
 }
 
 #[test]

@@ -66,7 +66,12 @@ fn client_frame(random: &mut Random, out: &mut Vec<u8>) {
         .collect();
     let users: Vec<_> = (0..random.below(20)).map(|_| UserId::from_bytes(random.id())).collect();
     let version = random.below(10) as u16;
-    let frame = match random.below(6) {
+    let members: Vec<_> = (0..random.below(10))
+        .map(|_| Member { user: UserId::from_bytes(random.id()), name: &other, role: random.pick(Role::ALL) })
+        .collect();
+    let user = UserId::from_bytes(random.id());
+    let flag = random.below(2) == 0;
+    let frame = match random.below(15) {
         0 => ClientFrame::Hello(Hello {
             version_min: version,
             version_max: version + random.below(3) as u16,
@@ -91,8 +96,32 @@ fn client_frame(random: &mut Random, out: &mut Vec<u8>) {
             from: random.number(),
             limit: random.number() as u16,
             direction: random.pick(Direction::ALL),
+            view: random.pick(View::ALL),
         }),
         4 => ClientFrame::Watch(Watch { request, users: Users::from(&users) }),
+        5 => ClientFrame::Create(Create { request, name: &text, members: MemberList::from(&members) }),
+        6 => ClientFrame::Direct(Direct { request, user, name: &text }),
+        7 => ClientFrame::Change(Change {
+            request,
+            conversation,
+            user,
+            action: random.pick(&[Action::Added, Action::Removed, Action::RoleChanged]),
+            role: random.pick(Role::ALL),
+            name: &text,
+        }),
+        8 => ClientFrame::Mute(Mute { request, conversation, until_ms: random.number() }),
+        9 => ClientFrame::Register(Register {
+            request,
+            provider: random.pick(Provider::ALL),
+            token: &text,
+            app: &other,
+            key: &body[..body.len() / 2],
+            secret: &body[body.len() / 2..],
+        }),
+        10 => ClientFrame::Unregister(Unregister { request }),
+        11 => ClientFrame::Delivered(Delivered { conversation, sequence: random.number() }),
+        12 => ClientFrame::WatchCounts(WatchCounts { request, conversation, active: flag }),
+        13 => ClientFrame::Settings(Settings { request, share_last_seen: flag, away: !flag }),
         _ => ClientFrame::Refresh(Refresh { token: &text }),
     };
     let start = out.len();
@@ -116,13 +145,19 @@ fn server_frame(random: &mut Random, encoder: &mut Encoder, out: &mut Vec<u8>) {
             conversation: ConversationId::from_bytes(random.id()),
             head: random.number(),
             read: random.number(),
+            delivered: random.number(),
+            unread: random.number(),
+            muted_until_ms: random.number(),
             time_ms: random.number(),
             role: random.pick(Role::ALL),
+            kind: random.pick(ConversationKind::ALL),
             name,
         })
         .collect();
     let text = random.text(40);
-    let frame = match random.below(3) {
+    let frames = random.bytes(300);
+    let amendments = if random.below(2) == 0 { Vec::new() } else { random.bytes(100) };
+    let frame = match random.below(6) {
         0 => ServerFrame::Joined(Joined {
             request: random.number() as u32,
             conversation,
@@ -133,6 +168,10 @@ fn server_frame(random: &mut Random, encoder: &mut Encoder, out: &mut Vec<u8>) {
             client_sequence: random.number(),
             members_count: random.number() as u32,
             members: MemberList::from(&members),
+            kind: random.pick(ConversationKind::ALL),
+            read: random.number(),
+            delivered: random.number(),
+            muted_until_ms: random.number(),
         }),
         1 => ServerFrame::MemberPage(MemberPage {
             request: random.number() as u32,
@@ -140,6 +179,30 @@ fn server_frame(random: &mut Random, encoder: &mut Encoder, out: &mut Vec<u8>) {
             members: MemberList::from(&members),
             next: UserId::from_bytes(random.id()),
             complete: random.below(2) == 0,
+        }),
+        2 => ServerFrame::Page(Page {
+            request: random.number() as u32,
+            conversation,
+            from: random.number(),
+            to: random.number(),
+            head: random.number(),
+            complete: random.below(2) == 0,
+            frames: &frames,
+            amendments: &amendments,
+        }),
+        3 => ServerFrame::Receipt(Receipt {
+            conversation,
+            user: UserId::from_bytes(random.id()),
+            sequence: random.number(),
+            time_ms: random.number(),
+            kind: random.pick(ReceiptKind::ALL),
+        }),
+        4 => ServerFrame::Counts(Counts {
+            conversation,
+            online: random.number() as u32,
+            sequence: random.number(),
+            delivered: random.number() as u32,
+            read: random.number() as u32,
         }),
         _ => ServerFrame::Inbox(Inbox { entries: InboxList::from(&entries), complete: random.below(2) == 0 }),
     };

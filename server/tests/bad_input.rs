@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::ConversationId;
-use ringwire_protocol::message::{Fetch, Hello, Join, Leave, Ping, ServerFrame};
+use ringwire_protocol::message::{Fetch, Hello, Join, Leave, Ping, ServerFrame, View};
 use support::{DRIVERS, End, Raw, Server};
 
 /// Signs in a bystander, lets `fault` happen, and checks that the bystander is served as before.
@@ -177,7 +177,7 @@ fn what_a_stranger_asks_of_a_conversation_is_refused_and_the_connection_stays() 
         assert!(matches!(reject.get(), ServerFrame::Reject(r)
             if r.code == Code::NOT_A_MEMBER && r.client_sequence == 1 && r.conversation == conversation));
         let direction = ringwire_protocol::message::Direction::Backward;
-        let fetch = Fetch { request: 3, conversation, from: 1, limit: 1, direction };
+        let fetch = Fetch { request: 3, conversation, from: 1, limit: 1, direction, view: View::Raw };
         raw.frame(|encoder, out| fetch.encode(encoder, out));
         let reject = raw.next();
         assert!(

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ringwire_protocol::frame::{self, Frame};
-use ringwire_protocol::message::{self, Ack, Done, GapCause, Joined, MemberPage, Page, ServerFrame};
+use ringwire_protocol::message::{
+    self, Ack, Done, GapCause, Joined, MemberPage, Page, ReceiptKind, ServerFrame,
+};
 use ringwire_protocol::{ConversationId, Fault};
 use tracing::{debug, warn};
 
@@ -68,6 +70,9 @@ impl Core {
                 user: notice.user,
                 active: notice.active,
             }),
+            // Nobody asks for counts yet, and nobody is told what was delivered.
+            ServerFrame::Counts(_) => {}
+            ServerFrame::Receipt(receipt) if receipt.kind == ReceiptKind::Delivered => {}
             ServerFrame::Receipt(receipt) => self.events.push_back(Event::Receipt {
                 conversation: receipt.conversation,
                 user: receipt.user,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringwire_protocol::ConversationId;
 use ringwire_protocol::limits::{CURSORS_MAX, MESSAGE_OVERHEAD_BYTES_MAX};
 use ringwire_protocol::message::{
-    self, Cursor, Direction, Fetch, Hello, Join, Leave, Members, Ping, Publish, Refresh, VERSION, Watch,
+    self, Cursor, Direction, Fetch, Hello, Join, Leave, Members, Ping, Publish, Refresh, VERSION, View, Watch,
 };
 
 use super::Core;
@@ -101,10 +101,12 @@ impl Core {
                 }
                 Ask::Fill { conversation, from, limit } => {
                     let direction = Direction::Forward;
-                    Fetch { request, conversation, from, limit, direction }.encode(encoder, out);
+                    Fetch { request, conversation, from, limit, direction, view: View::Raw }
+                        .encode(encoder, out);
                 }
                 Ask::History { conversation, from, limit, direction } => {
-                    Fetch { request, conversation, from, limit, direction }.encode(encoder, out);
+                    Fetch { request, conversation, from, limit, direction, view: View::Raw }
+                        .encode(encoder, out);
                 }
                 Ask::Members { conversation, after, limit } => {
                     Members { request, conversation, after, limit }.encode(encoder, out);

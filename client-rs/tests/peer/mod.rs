@@ -8,7 +8,8 @@ use ringwire_protocol::UserId;
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_MAX;
 use ringwire_protocol::message::{
-    Ack, ClientFrame, Durability, Encoder, Joined, Kind, Member, Message, Page, Role, ServerFrame, Welcome,
+    Ack, ClientFrame, ConversationKind, Durability, Encoder, Joined, Kind, Member, Message, Page, Role,
+    ServerFrame, Welcome,
 };
 use ringwire_protocol::ws::handshake::{parse_request, response};
 use ringwire_protocol::ws::{self, Decoder, Event, Opcode};
@@ -191,6 +192,10 @@ impl Peer {
             client_sequence,
             members_count: 1,
             members: (&members).into(),
+            kind: ConversationKind::Group,
+            read: 0,
+            delivered: 0,
+            muted_until_ms: 0,
         };
         self.send(&[ServerFrame::Joined(joined)]).await;
     }
@@ -234,7 +239,16 @@ impl Peer {
             message(name, sequence, format!("m{sequence}").as_bytes()).encode(&mut self.encoder, &mut frames);
         }
         let conversation = ConversationId::from_name(name);
-        let page = Page { request, conversation, from, to, head, complete: to == head, frames: &frames };
+        let page = Page {
+            request,
+            conversation,
+            from,
+            to,
+            head,
+            complete: to == head,
+            frames: &frames,
+            amendments: &[],
+        };
         self.send(&[ServerFrame::Page(page)]).await;
     }
 }

@@ -74,6 +74,24 @@ frame_types! {
     Ping = 0x0C,
     /// A new token.
     Refresh = 0x0D,
+    /// A new conversation.
+    Create = 0x0E,
+    /// The conversation of two.
+    Direct = 0x0F,
+    /// Add or remove a member, or change a role.
+    Change = 0x10,
+    /// No wake-ups from it.
+    Mute = 0x11,
+    /// How to wake this device.
+    Register = 0x12,
+    /// Do not wake it any more.
+    Unregister = 0x13,
+    /// The device has everything up to here.
+    Delivered = 0x14,
+    /// How many, instead of who.
+    WatchCounts = 0x15,
+    /// What others may see of the user.
+    Settings = 0x16,
     /// Answer to Hello.
     Welcome = 0x41,
     /// A publish was accepted.
@@ -106,12 +124,20 @@ frame_types! {
     Pong = 0x4F,
     /// The user's conversations.
     Inbox = 0x50,
+    /// How many members are there, and how far they are.
+    Counts = 0x51,
 }
 
 impl FrameType {
     /// Whether clients send it and servers receive it.
     pub const fn is_to_server(self) -> bool {
         (self as u8) < 0x40
+    }
+
+    /// Whether it is marked as one that a receiver may skip: what came after the first servers and is only
+    /// told, so that one that does not know it loses nothing (W-82).
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Delivered)
     }
 }
 
@@ -165,7 +191,8 @@ impl Header {
 /// The header of a frame whose body has `body_bytes` bytes.
 pub(crate) const fn header(kind: FrameType, body_bytes: u32) -> [u8; HEADER_BYTES] {
     let [l0, l1, l2, l3] = body_bytes.to_le_bytes();
-    [l0, l1, l2, l3, kind as u8, 0, 0, 0]
+    let flags = if kind.is_optional() { FLAG_OPTIONAL } else { 0 };
+    [l0, l1, l2, l3, kind as u8, flags, 0, 0]
 }
 
 /// Takes the next whole frame off `input`, which holds whole frames only (a WebSocket message, a `Page`,

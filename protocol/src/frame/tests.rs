@@ -75,7 +75,7 @@ fn broken_headers_are_the_fault_they_are() {
         (reserved, Fault::ReservedHeader { flags: 0, reserved: 0x100 }),
         (raw(0x0C, 2, b""), Fault::ReservedHeader { flags: 2, reserved: 0 }),
         (raw(0x0C, 0, &[0; 93]), Fault::FrameTooLarge { bytes: 101, bytes_max: BYTES_MAX }),
-        (raw(0x0E, 0, b""), Fault::UnknownType { kind: 0x0E }),
+        (raw(0x3F, 0, b""), Fault::UnknownType { kind: 0x3F }),
         (raw(0x00, 0, b""), Fault::UnknownType { kind: 0 }),
         (raw(0xFF, 0, b""), Fault::UnknownType { kind: 0xFF }),
     ];

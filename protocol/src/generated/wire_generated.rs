@@ -383,6 +383,176 @@ impl<'a> ::flatbuffers::Verifiable for Direction {
 
 impl ::flatbuffers::SimpleToVerifyInSlice for Direction {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_VIEW: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_VIEW: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_VIEW: [View; 2] = [
+  View::Raw,
+  View::Current,
+];
+
+/// Which messages a Page has: all of the log, or what is current of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct View(pub u8);
+#[allow(non_upper_case_globals)]
+impl View {
+  pub const Raw: Self = Self(0);
+  pub const Current: Self = Self(1);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 1;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Raw,
+    Self::Current,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Raw => Some("Raw"),
+      Self::Current => Some("Current"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for View {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for View {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for View {
+    type Output = View;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for View {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for View {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for View {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_CONVERSATION_KIND: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_CONVERSATION_KIND: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_CONVERSATION_KIND: [ConversationKind; 2] = [
+  ConversationKind::Group,
+  ConversationKind::Direct,
+];
+
+/// What a conversation is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct ConversationKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl ConversationKind {
+  pub const Group: Self = Self(0);
+  pub const Direct: Self = Self(1);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 1;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Group,
+    Self::Direct,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Group => Some("Group"),
+      Self::Direct => Some("Direct"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for ConversationKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for ConversationKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for ConversationKind {
+    type Output = ConversationKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for ConversationKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ConversationKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ConversationKind {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_ACTION: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MAX_ACTION: u8 = 5;
@@ -572,6 +742,184 @@ impl<'a> ::flatbuffers::Verifiable for PresenceState {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for PresenceState {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_RECEIPT_KIND: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_RECEIPT_KIND: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_RECEIPT_KIND: [ReceiptKind; 2] = [
+  ReceiptKind::Read,
+  ReceiptKind::Delivered,
+];
+
+/// What a receipt says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct ReceiptKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl ReceiptKind {
+  pub const Read: Self = Self(0);
+  pub const Delivered: Self = Self(1);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 1;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Read,
+    Self::Delivered,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Read => Some("Read"),
+      Self::Delivered => Some("Delivered"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for ReceiptKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for ReceiptKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for ReceiptKind {
+    type Output = ReceiptKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for ReceiptKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ReceiptKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ReceiptKind {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_PROVIDER: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_PROVIDER: u8 = 3;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_PROVIDER: [Provider; 4] = [
+  Provider::Apns,
+  Provider::Fcm,
+  Provider::WebPush,
+  Provider::Webhook,
+];
+
+/// Who wakes a device.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Provider(pub u8);
+#[allow(non_upper_case_globals)]
+impl Provider {
+  pub const Apns: Self = Self(0);
+  pub const Fcm: Self = Self(1);
+  pub const WebPush: Self = Self(2);
+  pub const Webhook: Self = Self(3);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Apns,
+    Self::Fcm,
+    Self::WebPush,
+    Self::Webhook,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Apns => Some("Apns"),
+      Self::Fcm => Some("Fcm"),
+      Self::WebPush => Some("WebPush"),
+      Self::Webhook => Some("Webhook"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Provider {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Provider {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Provider {
+    type Output = Provider;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Provider {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Provider {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Provider {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_GAP_CAUSE: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
@@ -3077,6 +3425,1175 @@ impl<'a> PingFixed {
         &x_le as *const _ as *const u8,
         self.0[0..].as_mut_ptr(),
         ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct CreateFixed, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct CreateFixed(pub [u8; 4]);
+impl Default for CreateFixed { 
+  fn default() -> Self { 
+    Self([0; 4])
+  }
+}
+impl ::core::fmt::Debug for CreateFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("CreateFixed")
+      .field("request", &self.request())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for CreateFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for CreateFixed {
+  type Inner = &'a CreateFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a CreateFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a CreateFixed {
+  type Inner = &'a CreateFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<CreateFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for CreateFixed {
+    type Output = CreateFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const CreateFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for CreateFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> CreateFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    request: u32,
+  ) -> Self {
+    let mut s = Self([0; 4]);
+    s.set_request(request);
+    s
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct DirectFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct DirectFixed(pub [u8; 24]);
+impl Default for DirectFixed { 
+  fn default() -> Self { 
+    Self([0; 24])
+  }
+}
+impl ::core::fmt::Debug for DirectFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("DirectFixed")
+      .field("user", &self.user())
+      .field("request", &self.request())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for DirectFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for DirectFixed {
+  type Inner = &'a DirectFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a DirectFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a DirectFixed {
+  type Inner = &'a DirectFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<DirectFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for DirectFixed {
+    type Output = DirectFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const DirectFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for DirectFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> DirectFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    user: &Id,
+    request: u32,
+  ) -> Self {
+    let mut s = Self([0; 24]);
+    s.set_user(user);
+    s.set_request(request);
+    s
+  }
+
+  pub fn user(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_user(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct ChangeFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct ChangeFixed(pub [u8; 40]);
+impl Default for ChangeFixed { 
+  fn default() -> Self { 
+    Self([0; 40])
+  }
+}
+impl ::core::fmt::Debug for ChangeFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("ChangeFixed")
+      .field("conversation", &self.conversation())
+      .field("user", &self.user())
+      .field("request", &self.request())
+      .field("action", &self.action())
+      .field("role", &self.role())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ChangeFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for ChangeFixed {
+  type Inner = &'a ChangeFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a ChangeFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a ChangeFixed {
+  type Inner = &'a ChangeFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<ChangeFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for ChangeFixed {
+    type Output = ChangeFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const ChangeFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ChangeFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> ChangeFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &Id,
+    user: &Id,
+    request: u32,
+    action: Action,
+    role: Role,
+  ) -> Self {
+    let mut s = Self([0; 40]);
+    s.set_conversation(conversation);
+    s.set_user(user);
+    s.set_request(request);
+    s.set_action(action);
+    s.set_role(role);
+    s
+  }
+
+  pub fn conversation(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn user(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[16..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_user(&mut self, x: &Id) {
+    self.0[16..16 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn action(&self) -> Action {
+    let mut mem = ::core::mem::MaybeUninit::<<Action as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[36..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<Action as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_action(&mut self, x: Action) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[36..].as_mut_ptr(),
+        ::core::mem::size_of::<<Action as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn role(&self) -> Role {
+    let mut mem = ::core::mem::MaybeUninit::<<Role as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[37..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<Role as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_role(&mut self, x: Role) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[37..].as_mut_ptr(),
+        ::core::mem::size_of::<<Role as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct MuteFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct MuteFixed(pub [u8; 32]);
+impl Default for MuteFixed { 
+  fn default() -> Self { 
+    Self([0; 32])
+  }
+}
+impl ::core::fmt::Debug for MuteFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("MuteFixed")
+      .field("conversation", &self.conversation())
+      .field("until_ms", &self.until_ms())
+      .field("request", &self.request())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for MuteFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for MuteFixed {
+  type Inner = &'a MuteFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a MuteFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a MuteFixed {
+  type Inner = &'a MuteFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<MuteFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for MuteFixed {
+    type Output = MuteFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const MuteFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for MuteFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> MuteFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &Id,
+    until_ms: u64,
+    request: u32,
+  ) -> Self {
+    let mut s = Self([0; 32]);
+    s.set_conversation(conversation);
+    s.set_until_ms(until_ms);
+    s.set_request(request);
+    s
+  }
+
+  pub fn conversation(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn until_ms(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_until_ms(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct RegisterFixed, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct RegisterFixed(pub [u8; 8]);
+impl Default for RegisterFixed { 
+  fn default() -> Self { 
+    Self([0; 8])
+  }
+}
+impl ::core::fmt::Debug for RegisterFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("RegisterFixed")
+      .field("request", &self.request())
+      .field("provider", &self.provider())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for RegisterFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for RegisterFixed {
+  type Inner = &'a RegisterFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a RegisterFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a RegisterFixed {
+  type Inner = &'a RegisterFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<RegisterFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for RegisterFixed {
+    type Output = RegisterFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const RegisterFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for RegisterFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> RegisterFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    request: u32,
+    provider: Provider,
+  ) -> Self {
+    let mut s = Self([0; 8]);
+    s.set_request(request);
+    s.set_provider(provider);
+    s
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn provider(&self) -> Provider {
+    let mut mem = ::core::mem::MaybeUninit::<<Provider as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[4..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<Provider as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_provider(&mut self, x: Provider) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[4..].as_mut_ptr(),
+        ::core::mem::size_of::<<Provider as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct UnregisterFixed, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UnregisterFixed(pub [u8; 4]);
+impl Default for UnregisterFixed { 
+  fn default() -> Self { 
+    Self([0; 4])
+  }
+}
+impl ::core::fmt::Debug for UnregisterFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("UnregisterFixed")
+      .field("request", &self.request())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UnregisterFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for UnregisterFixed {
+  type Inner = &'a UnregisterFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a UnregisterFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UnregisterFixed {
+  type Inner = &'a UnregisterFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<UnregisterFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for UnregisterFixed {
+    type Output = UnregisterFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const UnregisterFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UnregisterFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> UnregisterFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    request: u32,
+  ) -> Self {
+    let mut s = Self([0; 4]);
+    s.set_request(request);
+    s
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct DeliveredFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct DeliveredFixed(pub [u8; 24]);
+impl Default for DeliveredFixed { 
+  fn default() -> Self { 
+    Self([0; 24])
+  }
+}
+impl ::core::fmt::Debug for DeliveredFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("DeliveredFixed")
+      .field("conversation", &self.conversation())
+      .field("sequence", &self.sequence())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for DeliveredFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for DeliveredFixed {
+  type Inner = &'a DeliveredFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a DeliveredFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a DeliveredFixed {
+  type Inner = &'a DeliveredFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<DeliveredFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for DeliveredFixed {
+    type Output = DeliveredFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const DeliveredFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for DeliveredFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> DeliveredFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &Id,
+    sequence: u64,
+  ) -> Self {
+    let mut s = Self([0; 24]);
+    s.set_conversation(conversation);
+    s.set_sequence(sequence);
+    s
+  }
+
+  pub fn conversation(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn sequence(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_sequence(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct WatchCountsFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct WatchCountsFixed(pub [u8; 24]);
+impl Default for WatchCountsFixed { 
+  fn default() -> Self { 
+    Self([0; 24])
+  }
+}
+impl ::core::fmt::Debug for WatchCountsFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("WatchCountsFixed")
+      .field("conversation", &self.conversation())
+      .field("request", &self.request())
+      .field("active", &self.active())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for WatchCountsFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for WatchCountsFixed {
+  type Inner = &'a WatchCountsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a WatchCountsFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a WatchCountsFixed {
+  type Inner = &'a WatchCountsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<WatchCountsFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for WatchCountsFixed {
+    type Output = WatchCountsFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const WatchCountsFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for WatchCountsFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> WatchCountsFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &Id,
+    request: u32,
+    active: bool,
+  ) -> Self {
+    let mut s = Self([0; 24]);
+    s.set_conversation(conversation);
+    s.set_request(request);
+    s.set_active(active);
+    s
+  }
+
+  pub fn conversation(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn active(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[20..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_active(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[20..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+// struct SettingsFixed, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct SettingsFixed(pub [u8; 8]);
+impl Default for SettingsFixed { 
+  fn default() -> Self { 
+    Self([0; 8])
+  }
+}
+impl ::core::fmt::Debug for SettingsFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("SettingsFixed")
+      .field("request", &self.request())
+      .field("share_last_seen", &self.share_last_seen())
+      .field("away", &self.away())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for SettingsFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for SettingsFixed {
+  type Inner = &'a SettingsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a SettingsFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a SettingsFixed {
+  type Inner = &'a SettingsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<SettingsFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for SettingsFixed {
+    type Output = SettingsFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const SettingsFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for SettingsFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> SettingsFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    request: u32,
+    share_last_seen: bool,
+    away: bool,
+  ) -> Self {
+    let mut s = Self([0; 8]);
+    s.set_request(request);
+    s.set_share_last_seen(share_last_seen);
+    s.set_away(away);
+    s
+  }
+
+  pub fn request(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_request(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn share_last_seen(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[4..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_share_last_seen(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[4..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn away(&self) -> bool {
+    let mut mem = ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[5..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_away(&mut self, x: bool) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[5..].as_mut_ptr(),
+        ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
       );
     }
   }
@@ -5868,6 +7385,212 @@ impl<'a> InboxFixed {
 
 }
 
+// struct CountsFixed, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct CountsFixed(pub [u8; 40]);
+impl Default for CountsFixed { 
+  fn default() -> Self { 
+    Self([0; 40])
+  }
+}
+impl ::core::fmt::Debug for CountsFixed {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("CountsFixed")
+      .field("conversation", &self.conversation())
+      .field("sequence", &self.sequence())
+      .field("online", &self.online())
+      .field("delivered", &self.delivered())
+      .field("read", &self.read())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for CountsFixed {}
+impl<'a> ::flatbuffers::Follow<'a> for CountsFixed {
+  type Inner = &'a CountsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a CountsFixed>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a CountsFixed {
+  type Inner = &'a CountsFixed;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<CountsFixed>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for CountsFixed {
+    type Output = CountsFixed;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const CountsFixed as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for CountsFixed {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> CountsFixed {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    conversation: &Id,
+    sequence: u64,
+    online: u32,
+    delivered: u32,
+    read: u32,
+  ) -> Self {
+    let mut s = Self([0; 40]);
+    s.set_conversation(conversation);
+    s.set_sequence(sequence);
+    s.set_online(online);
+    s.set_delivered(delivered);
+    s.set_read(read);
+    s
+  }
+
+  pub fn conversation(&self) -> &Id {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid struct in this slot
+    unsafe { &*(self.0[0..].as_ptr() as *const Id) }
+  }
+
+  #[allow(clippy::identity_op)]
+  pub fn set_conversation(&mut self, x: &Id) {
+    self.0[0..0 + 16].copy_from_slice(&x.0)
+  }
+
+  pub fn sequence(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[16..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_sequence(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[16..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn online(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[24..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_online(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[24..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn delivered(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[28..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_delivered(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[28..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn read(&self) -> u32 {
+    let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[32..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_read(&mut self, x: u32) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[32..].as_mut_ptr(),
+        ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
 // struct MembershipFixed, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -6145,6 +7868,10 @@ impl<'a> ::flatbuffers::Follow<'a> for InboxEntry<'a> {
 impl<'a> InboxEntry<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
   pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_DELIVERED: ::flatbuffers::VOffsetT = 8;
+  pub const VT_MUTED_UNTIL_MS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 12;
+  pub const VT_UNREAD: ::flatbuffers::VOffsetT = 14;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -6156,8 +7883,12 @@ impl<'a> InboxEntry<'a> {
     args: &'args InboxEntryArgs<'args>
   ) -> ::flatbuffers::WIPOffset<InboxEntry<'bldr>> {
     let mut builder = InboxEntryBuilder::new(_fbb);
+    builder.add_unread(args.unread);
+    builder.add_muted_until_ms(args.muted_until_ms);
+    builder.add_delivered(args.delivered);
     if let Some(x) = args.name { builder.add_name(x); }
     if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.add_kind(args.kind);
     builder.finish()
   }
 
@@ -6176,6 +7907,34 @@ impl<'a> InboxEntry<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(InboxEntry::VT_NAME, None).unwrap()}
   }
+  #[inline]
+  pub fn delivered(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(InboxEntry::VT_DELIVERED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn muted_until_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(InboxEntry::VT_MUTED_UNTIL_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn kind(&self) -> ConversationKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationKind>(InboxEntry::VT_KIND, Some(ConversationKind::Group)).unwrap()}
+  }
+  #[inline]
+  pub fn unread(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(InboxEntry::VT_UNREAD, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for InboxEntry<'_> {
@@ -6186,6 +7945,10 @@ impl ::flatbuffers::Verifiable for InboxEntry<'_> {
     v.visit_table(pos)?
      .visit_field::<InboxEntryFixed>("fixed", Self::VT_FIXED, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
+     .visit_field::<u64>("delivered", Self::VT_DELIVERED, false)?
+     .visit_field::<u64>("muted_until_ms", Self::VT_MUTED_UNTIL_MS, false)?
+     .visit_field::<ConversationKind>("kind", Self::VT_KIND, false)?
+     .visit_field::<u64>("unread", Self::VT_UNREAD, false)?
      .finish();
     Ok(())
   }
@@ -6193,6 +7956,10 @@ impl ::flatbuffers::Verifiable for InboxEntry<'_> {
 pub struct InboxEntryArgs<'a> {
     pub fixed: Option<&'a InboxEntryFixed>,
     pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub delivered: u64,
+    pub muted_until_ms: u64,
+    pub kind: ConversationKind,
+    pub unread: u64,
 }
 impl<'a> Default for InboxEntryArgs<'a> {
   #[inline]
@@ -6200,6 +7967,10 @@ impl<'a> Default for InboxEntryArgs<'a> {
     InboxEntryArgs {
       fixed: None, // required field
       name: None, // required field
+      delivered: 0,
+      muted_until_ms: 0,
+      kind: ConversationKind::Group,
+      unread: 0,
     }
   }
 }
@@ -6216,6 +7987,22 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> InboxEntryBuilder<'a, 'b, A> 
   #[inline]
   pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(InboxEntry::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_delivered(&mut self, delivered: u64) {
+    self.fbb_.push_slot::<u64>(InboxEntry::VT_DELIVERED, delivered, 0);
+  }
+  #[inline]
+  pub fn add_muted_until_ms(&mut self, muted_until_ms: u64) {
+    self.fbb_.push_slot::<u64>(InboxEntry::VT_MUTED_UNTIL_MS, muted_until_ms, 0);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: ConversationKind) {
+    self.fbb_.push_slot::<ConversationKind>(InboxEntry::VT_KIND, kind, ConversationKind::Group);
+  }
+  #[inline]
+  pub fn add_unread(&mut self, unread: u64) {
+    self.fbb_.push_slot::<u64>(InboxEntry::VT_UNREAD, unread, 0);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> InboxEntryBuilder<'a, 'b, A> {
@@ -6239,6 +8026,10 @@ impl ::core::fmt::Debug for InboxEntry<'_> {
     let mut ds = f.debug_struct("InboxEntry");
       ds.field("fixed", &self.fixed());
       ds.field("name", &self.name());
+      ds.field("delivered", &self.delivered());
+      ds.field("muted_until_ms", &self.muted_until_ms());
+      ds.field("kind", &self.kind());
+      ds.field("unread", &self.unread());
       ds.finish()
   }
 }
@@ -6938,6 +8729,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Fetch<'a> {
 
 impl<'a> Fetch<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_VIEW: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -6950,6 +8742,7 @@ impl<'a> Fetch<'a> {
   ) -> ::flatbuffers::WIPOffset<Fetch<'bldr>> {
     let mut builder = FetchBuilder::new(_fbb);
     if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.add_view(args.view);
     builder.finish()
   }
 
@@ -6961,6 +8754,13 @@ impl<'a> Fetch<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<FetchFixed>(Fetch::VT_FIXED, None).unwrap()}
   }
+  #[inline]
+  pub fn view(&self) -> View {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<View>(Fetch::VT_VIEW, Some(View::Raw)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Fetch<'_> {
@@ -6970,18 +8770,21 @@ impl ::flatbuffers::Verifiable for Fetch<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<FetchFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<View>("view", Self::VT_VIEW, false)?
      .finish();
     Ok(())
   }
 }
 pub struct FetchArgs<'a> {
     pub fixed: Option<&'a FetchFixed>,
+    pub view: View,
 }
 impl<'a> Default for FetchArgs<'a> {
   #[inline]
   fn default() -> Self {
     FetchArgs {
       fixed: None, // required field
+      view: View::Raw,
     }
   }
 }
@@ -6994,6 +8797,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> FetchBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_fixed(&mut self, fixed: &FetchFixed) {
     self.fbb_.push_slot_always::<&FetchFixed>(Fetch::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_view(&mut self, view: View) {
+    self.fbb_.push_slot::<View>(Fetch::VT_VIEW, view, View::Raw);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> FetchBuilder<'a, 'b, A> {
@@ -7015,6 +8822,7 @@ impl ::core::fmt::Debug for Fetch<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("Fetch");
       ds.field("fixed", &self.fixed());
+      ds.field("view", &self.view());
       ds.finish()
   }
 }
@@ -7624,6 +9432,1032 @@ impl ::core::fmt::Debug for Refresh<'_> {
       ds.finish()
   }
 }
+pub enum CreateOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x0E. A new conversation with these members; who creates it is its owner.
+pub struct Create<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Create<'a> {
+  type Inner = Create<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Create<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Create { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CreateArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Create<'bldr>> {
+    let mut builder = CreateBuilder::new(_fbb);
+    if let Some(x) = args.members { builder.add_members(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a CreateFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<CreateFixed>(Create::VT_FIXED, None).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> &'a str {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Create::VT_NAME, None).unwrap()}
+  }
+  #[inline]
+  pub fn members(&self) -> ::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Member<'a>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Member>>>>(Create::VT_MEMBERS, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Create<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<CreateFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Member>>>>("members", Self::VT_MEMBERS, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CreateArgs<'a> {
+    pub fixed: Option<&'a CreateFixed>,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub members: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Member<'a>>>>>,
+}
+impl<'a> Default for CreateArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CreateArgs {
+      fixed: None, // required field
+      name: None, // required field
+      members: None, // required field
+    }
+  }
+}
+
+pub struct CreateBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CreateBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &CreateFixed) {
+    self.fbb_.push_slot_always::<&CreateFixed>(Create::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Create::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_members(&mut self, members: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Member<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Create::VT_MEMBERS, members);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CreateBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CreateBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Create<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Create::VT_FIXED,"fixed");
+    self.fbb_.required(o, Create::VT_NAME,"name");
+    self.fbb_.required(o, Create::VT_MEMBERS,"members");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Create<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Create");
+      ds.field("fixed", &self.fixed());
+      ds.field("name", &self.name());
+      ds.field("members", &self.members());
+      ds.finish()
+  }
+}
+pub enum DirectOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x0F. The conversation of two with that user, which is made if there is none yet.
+pub struct Direct<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Direct<'a> {
+  type Inner = Direct<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Direct<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Direct { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args DirectArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Direct<'bldr>> {
+    let mut builder = DirectBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a DirectFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<DirectFixed>(Direct::VT_FIXED, None).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> &'a str {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Direct::VT_NAME, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Direct<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<DirectFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DirectArgs<'a> {
+    pub fixed: Option<&'a DirectFixed>,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for DirectArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    DirectArgs {
+      fixed: None, // required field
+      name: None, // required field
+    }
+  }
+}
+
+pub struct DirectBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DirectBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &DirectFixed) {
+    self.fbb_.push_slot_always::<&DirectFixed>(Direct::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Direct::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DirectBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DirectBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Direct<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Direct::VT_FIXED,"fixed");
+    self.fbb_.required(o, Direct::VT_NAME,"name");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Direct<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Direct");
+      ds.field("fixed", &self.fixed());
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum ChangeOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x10. Add a member, remove one, or give one another role.
+pub struct Change<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Change<'a> {
+  type Inner = Change<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Change<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Change { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ChangeArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Change<'bldr>> {
+    let mut builder = ChangeBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a ChangeFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ChangeFixed>(Change::VT_FIXED, None).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> &'a str {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Change::VT_NAME, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Change<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<ChangeFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ChangeArgs<'a> {
+    pub fixed: Option<&'a ChangeFixed>,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ChangeArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ChangeArgs {
+      fixed: None, // required field
+      name: None, // required field
+    }
+  }
+}
+
+pub struct ChangeBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ChangeBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &ChangeFixed) {
+    self.fbb_.push_slot_always::<&ChangeFixed>(Change::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Change::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ChangeBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ChangeBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Change<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Change::VT_FIXED,"fixed");
+    self.fbb_.required(o, Change::VT_NAME,"name");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Change<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Change");
+      ds.field("fixed", &self.fixed());
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum MuteOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x11. No wake-ups from the conversation until then.
+pub struct Mute<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Mute<'a> {
+  type Inner = Mute<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Mute<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Mute { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args MuteArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Mute<'bldr>> {
+    let mut builder = MuteBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a MuteFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<MuteFixed>(Mute::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Mute<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<MuteFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct MuteArgs<'a> {
+    pub fixed: Option<&'a MuteFixed>,
+}
+impl<'a> Default for MuteArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    MuteArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct MuteBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MuteBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &MuteFixed) {
+    self.fbb_.push_slot_always::<&MuteFixed>(Mute::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MuteBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    MuteBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Mute<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Mute::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Mute<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Mute");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
+pub enum RegisterOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x12. How this device is woken; replaces what it said before.
+pub struct Register<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Register<'a> {
+  type Inner = Register<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Register<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TOKEN: ::flatbuffers::VOffsetT = 6;
+  pub const VT_APP: ::flatbuffers::VOffsetT = 8;
+  pub const VT_KEY: ::flatbuffers::VOffsetT = 10;
+  pub const VT_SECRET: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Register { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RegisterArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Register<'bldr>> {
+    let mut builder = RegisterBuilder::new(_fbb);
+    if let Some(x) = args.secret { builder.add_secret(x); }
+    if let Some(x) = args.key { builder.add_key(x); }
+    if let Some(x) = args.app { builder.add_app(x); }
+    if let Some(x) = args.token { builder.add_token(x); }
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a RegisterFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<RegisterFixed>(Register::VT_FIXED, None).unwrap()}
+  }
+  #[inline]
+  pub fn token(&self) -> &'a str {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Register::VT_TOKEN, None).unwrap()}
+  }
+  #[inline]
+  pub fn app(&self) -> &'a str {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Register::VT_APP, None).unwrap()}
+  }
+  #[inline]
+  pub fn key(&self) -> ::flatbuffers::Vector<'a, u8> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Register::VT_KEY, None).unwrap()}
+  }
+  #[inline]
+  pub fn secret(&self) -> ::flatbuffers::Vector<'a, u8> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Register::VT_SECRET, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Register<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<RegisterFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("token", Self::VT_TOKEN, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("app", Self::VT_APP, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("key", Self::VT_KEY, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("secret", Self::VT_SECRET, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RegisterArgs<'a> {
+    pub fixed: Option<&'a RegisterFixed>,
+    pub token: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub app: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub secret: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for RegisterArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RegisterArgs {
+      fixed: None, // required field
+      token: None, // required field
+      app: None, // required field
+      key: None, // required field
+      secret: None, // required field
+    }
+  }
+}
+
+pub struct RegisterBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RegisterBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &RegisterFixed) {
+    self.fbb_.push_slot_always::<&RegisterFixed>(Register::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_token(&mut self, token: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Register::VT_TOKEN, token);
+  }
+  #[inline]
+  pub fn add_app(&mut self, app: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Register::VT_APP, app);
+  }
+  #[inline]
+  pub fn add_key(&mut self, key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Register::VT_KEY, key);
+  }
+  #[inline]
+  pub fn add_secret(&mut self, secret: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Register::VT_SECRET, secret);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RegisterBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RegisterBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Register<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Register::VT_FIXED,"fixed");
+    self.fbb_.required(o, Register::VT_TOKEN,"token");
+    self.fbb_.required(o, Register::VT_APP,"app");
+    self.fbb_.required(o, Register::VT_KEY,"key");
+    self.fbb_.required(o, Register::VT_SECRET,"secret");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Register<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Register");
+      ds.field("fixed", &self.fixed());
+      ds.field("token", &self.token());
+      ds.field("app", &self.app());
+      ds.field("key", &self.key());
+      ds.field("secret", &self.secret());
+      ds.finish()
+  }
+}
+pub enum UnregisterOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x13. This device is not woken any more.
+pub struct Unregister<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Unregister<'a> {
+  type Inner = Unregister<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Unregister<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Unregister { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UnregisterArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Unregister<'bldr>> {
+    let mut builder = UnregisterBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a UnregisterFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<UnregisterFixed>(Unregister::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Unregister<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<UnregisterFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UnregisterArgs<'a> {
+    pub fixed: Option<&'a UnregisterFixed>,
+}
+impl<'a> Default for UnregisterArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    UnregisterArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct UnregisterBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UnregisterBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &UnregisterFixed) {
+    self.fbb_.push_slot_always::<&UnregisterFixed>(Unregister::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UnregisterBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UnregisterBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Unregister<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Unregister::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Unregister<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Unregister");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
+pub enum DeliveredOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x14. The device has everything up to here.
+pub struct Delivered<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Delivered<'a> {
+  type Inner = Delivered<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Delivered<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Delivered { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args DeliveredArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Delivered<'bldr>> {
+    let mut builder = DeliveredBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a DeliveredFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<DeliveredFixed>(Delivered::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Delivered<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<DeliveredFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DeliveredArgs<'a> {
+    pub fixed: Option<&'a DeliveredFixed>,
+}
+impl<'a> Default for DeliveredArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    DeliveredArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct DeliveredBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeliveredBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &DeliveredFixed) {
+    self.fbb_.push_slot_always::<&DeliveredFixed>(Delivered::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeliveredBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DeliveredBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Delivered<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Delivered::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Delivered<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Delivered");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
+pub enum WatchCountsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x15. How many are there and how far they are, instead of who.
+pub struct WatchCounts<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for WatchCounts<'a> {
+  type Inner = WatchCounts<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> WatchCounts<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    WatchCounts { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args WatchCountsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<WatchCounts<'bldr>> {
+    let mut builder = WatchCountsBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a WatchCountsFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<WatchCountsFixed>(WatchCounts::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for WatchCounts<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<WatchCountsFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct WatchCountsArgs<'a> {
+    pub fixed: Option<&'a WatchCountsFixed>,
+}
+impl<'a> Default for WatchCountsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    WatchCountsArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct WatchCountsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WatchCountsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &WatchCountsFixed) {
+    self.fbb_.push_slot_always::<&WatchCountsFixed>(WatchCounts::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WatchCountsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    WatchCountsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<WatchCounts<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, WatchCounts::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for WatchCounts<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("WatchCounts");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
+pub enum SettingsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x16. What others may see of the user.
+pub struct Settings<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Settings<'a> {
+  type Inner = Settings<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Settings<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Settings { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SettingsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Settings<'bldr>> {
+    let mut builder = SettingsBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a SettingsFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<SettingsFixed>(Settings::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Settings<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<SettingsFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SettingsArgs<'a> {
+    pub fixed: Option<&'a SettingsFixed>,
+}
+impl<'a> Default for SettingsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SettingsArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct SettingsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SettingsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &SettingsFixed) {
+    self.fbb_.push_slot_always::<&SettingsFixed>(Settings::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SettingsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SettingsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Settings<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Settings::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Settings<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Settings");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
 pub enum WelcomeOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -8206,6 +11040,10 @@ impl<'a> Joined<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
   pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
   pub const VT_MEMBERS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 10;
+  pub const VT_READ: ::flatbuffers::VOffsetT = 12;
+  pub const VT_DELIVERED: ::flatbuffers::VOffsetT = 14;
+  pub const VT_MUTED_UNTIL_MS: ::flatbuffers::VOffsetT = 16;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -8217,9 +11055,13 @@ impl<'a> Joined<'a> {
     args: &'args JoinedArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Joined<'bldr>> {
     let mut builder = JoinedBuilder::new(_fbb);
+    builder.add_muted_until_ms(args.muted_until_ms);
+    builder.add_delivered(args.delivered);
+    builder.add_read(args.read);
     if let Some(x) = args.members { builder.add_members(x); }
     if let Some(x) = args.name { builder.add_name(x); }
     if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.add_kind(args.kind);
     builder.finish()
   }
 
@@ -8245,6 +11087,34 @@ impl<'a> Joined<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Member>>>>(Joined::VT_MEMBERS, None).unwrap()}
   }
+  #[inline]
+  pub fn kind(&self) -> ConversationKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationKind>(Joined::VT_KIND, Some(ConversationKind::Group)).unwrap()}
+  }
+  #[inline]
+  pub fn read(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Joined::VT_READ, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn delivered(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Joined::VT_DELIVERED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn muted_until_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Joined::VT_MUTED_UNTIL_MS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Joined<'_> {
@@ -8256,6 +11126,10 @@ impl ::flatbuffers::Verifiable for Joined<'_> {
      .visit_field::<JoinedFixed>("fixed", Self::VT_FIXED, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Member>>>>("members", Self::VT_MEMBERS, true)?
+     .visit_field::<ConversationKind>("kind", Self::VT_KIND, false)?
+     .visit_field::<u64>("read", Self::VT_READ, false)?
+     .visit_field::<u64>("delivered", Self::VT_DELIVERED, false)?
+     .visit_field::<u64>("muted_until_ms", Self::VT_MUTED_UNTIL_MS, false)?
      .finish();
     Ok(())
   }
@@ -8264,6 +11138,10 @@ pub struct JoinedArgs<'a> {
     pub fixed: Option<&'a JoinedFixed>,
     pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub members: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Member<'a>>>>>,
+    pub kind: ConversationKind,
+    pub read: u64,
+    pub delivered: u64,
+    pub muted_until_ms: u64,
 }
 impl<'a> Default for JoinedArgs<'a> {
   #[inline]
@@ -8272,6 +11150,10 @@ impl<'a> Default for JoinedArgs<'a> {
       fixed: None, // required field
       name: None, // required field
       members: None, // required field
+      kind: ConversationKind::Group,
+      read: 0,
+      delivered: 0,
+      muted_until_ms: 0,
     }
   }
 }
@@ -8292,6 +11174,22 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> JoinedBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_members(&mut self, members: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Member<'b >>>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Joined::VT_MEMBERS, members);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: ConversationKind) {
+    self.fbb_.push_slot::<ConversationKind>(Joined::VT_KIND, kind, ConversationKind::Group);
+  }
+  #[inline]
+  pub fn add_read(&mut self, read: u64) {
+    self.fbb_.push_slot::<u64>(Joined::VT_READ, read, 0);
+  }
+  #[inline]
+  pub fn add_delivered(&mut self, delivered: u64) {
+    self.fbb_.push_slot::<u64>(Joined::VT_DELIVERED, delivered, 0);
+  }
+  #[inline]
+  pub fn add_muted_until_ms(&mut self, muted_until_ms: u64) {
+    self.fbb_.push_slot::<u64>(Joined::VT_MUTED_UNTIL_MS, muted_until_ms, 0);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> JoinedBuilder<'a, 'b, A> {
@@ -8317,6 +11215,10 @@ impl ::core::fmt::Debug for Joined<'_> {
       ds.field("fixed", &self.fixed());
       ds.field("name", &self.name());
       ds.field("members", &self.members());
+      ds.field("kind", &self.kind());
+      ds.field("read", &self.read());
+      ds.field("delivered", &self.delivered());
+      ds.field("muted_until_ms", &self.muted_until_ms());
       ds.finish()
   }
 }
@@ -8553,6 +11455,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Page<'a> {
 impl<'a> Page<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
   pub const VT_FRAMES: ::flatbuffers::VOffsetT = 6;
+  pub const VT_AMENDMENTS: ::flatbuffers::VOffsetT = 8;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -8564,6 +11467,7 @@ impl<'a> Page<'a> {
     args: &'args PageArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Page<'bldr>> {
     let mut builder = PageBuilder::new(_fbb);
+    if let Some(x) = args.amendments { builder.add_amendments(x); }
     if let Some(x) = args.frames { builder.add_frames(x); }
     if let Some(x) = args.fixed { builder.add_fixed(x); }
     builder.finish()
@@ -8584,6 +11488,13 @@ impl<'a> Page<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Page::VT_FRAMES, None).unwrap()}
   }
+  #[inline]
+  pub fn amendments(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Page::VT_AMENDMENTS, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Page<'_> {
@@ -8594,6 +11505,7 @@ impl ::flatbuffers::Verifiable for Page<'_> {
     v.visit_table(pos)?
      .visit_field::<PageFixed>("fixed", Self::VT_FIXED, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("frames", Self::VT_FRAMES, true)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("amendments", Self::VT_AMENDMENTS, false)?
      .finish();
     Ok(())
   }
@@ -8601,6 +11513,7 @@ impl ::flatbuffers::Verifiable for Page<'_> {
 pub struct PageArgs<'a> {
     pub fixed: Option<&'a PageFixed>,
     pub frames: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub amendments: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
 impl<'a> Default for PageArgs<'a> {
   #[inline]
@@ -8608,6 +11521,7 @@ impl<'a> Default for PageArgs<'a> {
     PageArgs {
       fixed: None, // required field
       frames: None, // required field
+      amendments: None,
     }
   }
 }
@@ -8624,6 +11538,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PageBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_frames(&mut self, frames: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Page::VT_FRAMES, frames);
+  }
+  #[inline]
+  pub fn add_amendments(&mut self, amendments: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Page::VT_AMENDMENTS, amendments);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PageBuilder<'a, 'b, A> {
@@ -8647,6 +11565,7 @@ impl ::core::fmt::Debug for Page<'_> {
     let mut ds = f.debug_struct("Page");
       ds.field("fixed", &self.fixed());
       ds.field("frames", &self.frames());
+      ds.field("amendments", &self.amendments());
       ds.finish()
   }
 }
@@ -8849,7 +11768,7 @@ impl ::core::fmt::Debug for TypingNotice<'_> {
 pub enum ReceiptOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// 0x4C. A member has read up to here.
+/// 0x4C. A member has read up to here, or a device of his has it.
 pub struct Receipt<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -8864,6 +11783,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Receipt<'a> {
 
 impl<'a> Receipt<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -8876,6 +11796,7 @@ impl<'a> Receipt<'a> {
   ) -> ::flatbuffers::WIPOffset<Receipt<'bldr>> {
     let mut builder = ReceiptBuilder::new(_fbb);
     if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.add_kind(args.kind);
     builder.finish()
   }
 
@@ -8887,6 +11808,13 @@ impl<'a> Receipt<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<ReceiptFixed>(Receipt::VT_FIXED, None).unwrap()}
   }
+  #[inline]
+  pub fn kind(&self) -> ReceiptKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ReceiptKind>(Receipt::VT_KIND, Some(ReceiptKind::Read)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Receipt<'_> {
@@ -8896,18 +11824,21 @@ impl ::flatbuffers::Verifiable for Receipt<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<ReceiptFixed>("fixed", Self::VT_FIXED, true)?
+     .visit_field::<ReceiptKind>("kind", Self::VT_KIND, false)?
      .finish();
     Ok(())
   }
 }
 pub struct ReceiptArgs<'a> {
     pub fixed: Option<&'a ReceiptFixed>,
+    pub kind: ReceiptKind,
 }
 impl<'a> Default for ReceiptArgs<'a> {
   #[inline]
   fn default() -> Self {
     ReceiptArgs {
       fixed: None, // required field
+      kind: ReceiptKind::Read,
     }
   }
 }
@@ -8920,6 +11851,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReceiptBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_fixed(&mut self, fixed: &ReceiptFixed) {
     self.fbb_.push_slot_always::<&ReceiptFixed>(Receipt::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: ReceiptKind) {
+    self.fbb_.push_slot::<ReceiptKind>(Receipt::VT_KIND, kind, ReceiptKind::Read);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReceiptBuilder<'a, 'b, A> {
@@ -8941,6 +11876,7 @@ impl ::core::fmt::Debug for Receipt<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("Receipt");
       ds.field("fixed", &self.fixed());
+      ds.field("kind", &self.kind());
       ds.finish()
   }
 }
@@ -9390,6 +12326,104 @@ impl ::core::fmt::Debug for Inbox<'_> {
       ds.finish()
   }
 }
+pub enum CountsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+/// 0x51. How many members are there, and how many have got and read what is newest.
+pub struct Counts<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Counts<'a> {
+  type Inner = Counts<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Counts<'a> {
+  pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Counts { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CountsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Counts<'bldr>> {
+    let mut builder = CountsBuilder::new(_fbb);
+    if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn fixed(&self) -> &'a CountsFixed {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<CountsFixed>(Counts::VT_FIXED, None).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Counts<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<CountsFixed>("fixed", Self::VT_FIXED, true)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CountsArgs<'a> {
+    pub fixed: Option<&'a CountsFixed>,
+}
+impl<'a> Default for CountsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CountsArgs {
+      fixed: None, // required field
+    }
+  }
+}
+
+pub struct CountsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CountsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_fixed(&mut self, fixed: &CountsFixed) {
+    self.fbb_.push_slot_always::<&CountsFixed>(Counts::VT_FIXED, fixed);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CountsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CountsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Counts<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    self.fbb_.required(o, Counts::VT_FIXED,"fixed");
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Counts<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Counts");
+      ds.field("fixed", &self.fixed());
+      ds.finish()
+  }
+}
 pub enum MembershipOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -9410,6 +12444,7 @@ impl<'a> Membership<'a> {
   pub const VT_FIXED: ::flatbuffers::VOffsetT = 4;
   pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
   pub const VT_CONVERSATION_NAME: ::flatbuffers::VOffsetT = 8;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -9424,6 +12459,7 @@ impl<'a> Membership<'a> {
     if let Some(x) = args.conversation_name { builder.add_conversation_name(x); }
     if let Some(x) = args.name { builder.add_name(x); }
     if let Some(x) = args.fixed { builder.add_fixed(x); }
+    builder.add_kind(args.kind);
     builder.finish()
   }
 
@@ -9449,6 +12485,13 @@ impl<'a> Membership<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Membership::VT_CONVERSATION_NAME, None).unwrap()}
   }
+  #[inline]
+  pub fn kind(&self) -> ConversationKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ConversationKind>(Membership::VT_KIND, Some(ConversationKind::Group)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Membership<'_> {
@@ -9460,6 +12503,7 @@ impl ::flatbuffers::Verifiable for Membership<'_> {
      .visit_field::<MembershipFixed>("fixed", Self::VT_FIXED, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("conversation_name", Self::VT_CONVERSATION_NAME, true)?
+     .visit_field::<ConversationKind>("kind", Self::VT_KIND, false)?
      .finish();
     Ok(())
   }
@@ -9468,6 +12512,7 @@ pub struct MembershipArgs<'a> {
     pub fixed: Option<&'a MembershipFixed>,
     pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub conversation_name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub kind: ConversationKind,
 }
 impl<'a> Default for MembershipArgs<'a> {
   #[inline]
@@ -9476,6 +12521,7 @@ impl<'a> Default for MembershipArgs<'a> {
       fixed: None, // required field
       name: None, // required field
       conversation_name: None, // required field
+      kind: ConversationKind::Group,
     }
   }
 }
@@ -9496,6 +12542,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MembershipBuilder<'a, 'b, A> 
   #[inline]
   pub fn add_conversation_name(&mut self, conversation_name: ::flatbuffers::WIPOffset<&'b  str>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Membership::VT_CONVERSATION_NAME, conversation_name);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: ConversationKind) {
+    self.fbb_.push_slot::<ConversationKind>(Membership::VT_KIND, kind, ConversationKind::Group);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MembershipBuilder<'a, 'b, A> {
@@ -9521,6 +12571,7 @@ impl ::core::fmt::Debug for Membership<'_> {
       ds.field("fixed", &self.fixed());
       ds.field("name", &self.name());
       ds.field("conversation_name", &self.conversation_name());
+      ds.field("kind", &self.kind());
       ds.finish()
   }
 }

@@ -2,7 +2,7 @@
 
 use super::encoder::Encoder;
 use super::layout;
-use super::value::{Durability, Role};
+use super::value::{ConversationKind, Durability, Role};
 use super::{Heads, List, MemberList, verify};
 use crate::code::Code;
 use crate::fault::Fault;
@@ -229,6 +229,14 @@ pub struct Joined<'a> {
     pub members_count: u32,
     /// Some of them, in the order of their ids; the rest by `Members`.
     pub members: MemberList<'a>,
+    /// What it is.
+    pub kind: ConversationKind,
+    /// Up to where this user has read, on any device.
+    pub read: u64,
+    /// Up to where a device of this user has it.
+    pub delivered: u64,
+    /// No wake-ups before that, milliseconds since 1970; 0: not muted, `u64::MAX`: for ever.
+    pub muted_until_ms: u64,
 }
 
 impl<'a> Joined<'a> {
@@ -245,7 +253,15 @@ impl<'a> Joined<'a> {
             self.members_count,
             self.role.wire(),
         );
-        let args = wire::JoinedArgs { fixed: Some(&fixed), name, members };
+        let args = wire::JoinedArgs {
+            fixed: Some(&fixed),
+            name,
+            members,
+            kind: self.kind.wire(),
+            read: self.read,
+            delivered: self.delivered,
+            muted_until_ms: self.muted_until_ms,
+        };
         let root = wire::Joined::create(&mut encoder.builder, &args);
         encoder.frame(FrameType::Joined, root, out);
     }
@@ -263,6 +279,10 @@ impl<'a> Joined<'a> {
             client_sequence: fixed.client_sequence(),
             members_count: fixed.members_count(),
             members: List::wire(table.members()),
+            kind: ConversationKind::from_number(table.kind().0).unwrap_or(ConversationKind::Group),
+            read: table.read(),
+            delivered: table.delivered(),
+            muted_until_ms: table.muted_until_ms(),
         })
     }
 }
@@ -327,11 +347,14 @@ pub struct Page<'a> {
     pub complete: bool,
     /// Whole `Message` frames in ascending order, for [`crate::frame::split`].
     pub frames: &'a [u8],
+    /// For a view of what is current: whole `Message` frames of the edits, deletes and reactions that are
+    /// about sequences from `from` to `to` and count, in ascending order.
+    pub amendments: &'a [u8],
 }
 
 impl<'a> Page<'a> {
     /// Appends the frame to `out`.
-    pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
+    pub fn encode(&self, encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::PageFixed::new(
             &self.conversation.wire(),
             self.from,
@@ -340,12 +363,23 @@ impl<'a> Page<'a> {
             self.request,
             self.complete,
         );
-        layout::write_with_body(FrameType::Page, &fixed.0, self.frames, out);
+        if self.amendments.is_empty() {
+            return layout::write_with_body(FrameType::Page, &fixed.0, self.frames, out);
+        }
+        let amendments = Some(encoder.builder.create_vector(self.amendments));
+        let frames = Some(encoder.builder.create_vector(self.frames));
+        let args = wire::PageArgs { fixed: Some(&fixed), frames, amendments };
+        let root = wire::Page::create(&mut encoder.builder, &args);
+        encoder.frame(FrameType::Page, root, out);
     }
 
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
-        let read = |table: wire::Page<'a>| (table.fixed().0, table.frames().bytes());
-        let (fixed, bytes) = verify::fixed_and_bytes::<wire::Page<'_>, _>(FrameType::Page, body, read)?;
+        let read = |table: wire::Page<'a>| {
+            let amendments = table.amendments().map_or(&[][..], |amendments| amendments.bytes());
+            (table.fixed().0, table.frames().bytes(), amendments)
+        };
+        let (fixed, frames, amendments) =
+            verify::fixed_bytes_and_more::<wire::Page<'_>, _, _>(FrameType::Page, body, read)?;
         let fixed = wire::PageFixed(fixed);
         Ok(Self {
             request: fixed.request(),
@@ -354,7 +388,8 @@ impl<'a> Page<'a> {
             to: fixed.to(),
             head: fixed.head(),
             complete: fixed.complete(),
-            frames: bytes,
+            frames,
+            amendments,
         })
     }
 }

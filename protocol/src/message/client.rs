@@ -3,7 +3,9 @@
 
 use super::encoder::Encoder;
 use super::layout;
-use super::value::{Direction, Durability, Kind};
+use super::manage::{Change, Create, Direct, Mute};
+use super::personal::{Delivered, Register, Settings, Unregister, WatchCounts};
+use super::value::{Direction, Durability, Kind, View};
 use super::verify::{self, known, text};
 use super::{Cursors, List, Users, direction};
 use crate::fault::Fault;
@@ -28,6 +30,15 @@ direction! {
         Watch(Watch<'a>),
         Ping(Ping),
         Refresh(Refresh<'a>),
+        Create(Create<'a>),
+        Direct(Direct<'a>),
+        Change(Change<'a>),
+        Mute(Mute),
+        Register(Register<'a>),
+        Unregister(Unregister),
+        Delivered(Delivered),
+        WatchCounts(WatchCounts),
+        Settings(Settings),
     }
 }
 
@@ -282,11 +293,13 @@ pub struct Fetch {
     pub limit: u16,
     /// Which way.
     pub direction: Direction,
+    /// The log, or what is current of it.
+    pub view: View,
 }
 
 impl Fetch {
     /// Appends the frame to `out`.
-    pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
+    pub fn encode(&self, encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::FetchFixed::new(
             &self.conversation.wire(),
             self.from,
@@ -294,11 +307,17 @@ impl Fetch {
             self.limit,
             self.direction.wire(),
         );
-        layout::write(FrameType::Fetch, &fixed.0, out);
+        if self.view == View::Raw {
+            return layout::write(FrameType::Fetch, &fixed.0, out);
+        }
+        let args = wire::FetchArgs { fixed: Some(&fixed), view: self.view.wire() };
+        let root = wire::Fetch::create(&mut encoder.builder, &args);
+        encoder.frame(FrameType::Fetch, root, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let fixed = verify::fixed::<wire::Fetch<'_>, _>(FrameType::Fetch, body, |table| table.fixed().0)?;
+        let read = |table: wire::Fetch<'_>| (table.fixed().0, table.view().0);
+        let (fixed, view) = verify::fixed_and_more::<wire::Fetch<'_>, _, u8>(FrameType::Fetch, body, read)?;
         let fixed = wire::FetchFixed(fixed);
         let direction = fixed.direction().0;
         Ok(Self {
@@ -307,6 +326,7 @@ impl Fetch {
             from: fixed.from(),
             limit: fixed.limit(),
             direction: known(FrameType::Fetch, "direction", direction, Direction::from_number(direction))?,
+            view: known(FrameType::Fetch, "view", view, View::from_number(view))?,
         })
     }
 }

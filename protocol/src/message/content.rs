@@ -1,7 +1,7 @@
 //! Bodies that the server itself writes: bare FlatBuffers roots inside `Message.body`.
 
 use super::encoder::Encoder;
-use super::value::{Action, Role};
+use super::value::{Action, ConversationKind, Role};
 use super::verify;
 use crate::fault::{Fault, InvalidBody};
 use crate::generated as wire;
@@ -21,6 +21,8 @@ pub struct Membership<'a> {
     pub role: Role,
     /// The conversation's name, for [`Action::Created`]; else empty.
     pub conversation_name: &'a str,
+    /// What the conversation is, for [`Action::Created`].
+    pub kind: ConversationKind,
 }
 
 impl<'a> Membership<'a> {
@@ -29,7 +31,8 @@ impl<'a> Membership<'a> {
         let conversation_name = Some(encoder.builder.create_string(self.conversation_name));
         let name = Some(encoder.builder.create_string(self.name));
         let fixed = wire::MembershipFixed::new(&self.user.wire(), self.action.wire(), self.role.wire());
-        let args = wire::MembershipArgs { fixed: Some(&fixed), name, conversation_name };
+        let args =
+            wire::MembershipArgs { fixed: Some(&fixed), name, conversation_name, kind: self.kind.wire() };
         let root = wire::Membership::create(&mut encoder.builder, &args);
         encoder.bare(root, out);
     }
@@ -50,6 +53,7 @@ impl<'a> Membership<'a> {
             name: table.name(),
             role: Role::from_number(fixed.role().0).ok_or(unknown)?,
             conversation_name: table.conversation_name(),
+            kind: ConversationKind::from_number(table.kind().0).ok_or(unknown)?,
         })
     }
 }

@@ -84,7 +84,14 @@ impl Encoder {
                 entry.time_ms,
                 entry.role.wire(),
             );
-            let args = wire::InboxEntryArgs { fixed: Some(&fixed), name };
+            let args = wire::InboxEntryArgs {
+                fixed: Some(&fixed),
+                name,
+                delivered: entry.delivered,
+                muted_until_ms: entry.muted_until_ms,
+                kind: entry.kind.wire(),
+                unread: entry.unread,
+            };
             self.inbox.push(wire::InboxEntry::create(&mut self.builder, &args));
         }
         self.builder.create_vector(&self.inbox)

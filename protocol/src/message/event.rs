@@ -2,7 +2,7 @@
 
 use super::encoder::Encoder;
 use super::layout;
-use super::value::{GapCause, Kind, PresenceState, Role};
+use super::value::{ConversationKind, GapCause, Kind, PresenceState, ReceiptKind, Role};
 use super::{InboxList, List, PresenceList, verify};
 use crate::code::Code;
 use crate::fault::Fault;
@@ -158,7 +158,7 @@ impl TypingNotice {
     }
 }
 
-/// A member has read up to here.
+/// A member has read up to here, or a device of the member has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Where.
@@ -169,28 +169,39 @@ pub struct Receipt {
     pub sequence: u64,
     /// When, milliseconds since 1970.
     pub time_ms: u64,
+    /// Which of the two.
+    pub kind: ReceiptKind,
 }
 
 impl Receipt {
     /// Appends the frame to `out`.
-    pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
+    pub fn encode(&self, encoder: &mut Encoder, out: &mut Vec<u8>) {
         let fixed = wire::ReceiptFixed::new(
             &self.conversation.wire(),
             &self.user.wire(),
             self.sequence,
             self.time_ms,
         );
-        layout::write(FrameType::Receipt, &fixed.0, out);
+        if self.kind == ReceiptKind::Read {
+            return layout::write(FrameType::Receipt, &fixed.0, out);
+        }
+        let args = wire::ReceiptArgs { fixed: Some(&fixed), kind: self.kind.wire() };
+        let root = wire::Receipt::create(&mut encoder.builder, &args);
+        encoder.frame(FrameType::Receipt, root, out);
     }
 
     pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
-        let fixed = verify::fixed::<wire::Receipt<'_>, _>(FrameType::Receipt, body, |table| table.fixed().0)?;
+        let read = |table: wire::Receipt<'_>| (table.fixed().0, table.kind().0);
+        let (fixed, kind) =
+            verify::fixed_and_more::<wire::Receipt<'_>, _, u8>(FrameType::Receipt, body, read)?;
         let fixed = wire::ReceiptFixed(fixed);
         Ok(Self {
             conversation: ConversationId::from_bytes(fixed.conversation().0),
             user: UserId::from_bytes(fixed.user().0),
             sequence: fixed.sequence(),
             time_ms: fixed.time_ms(),
+            // The lesser claim, of a kind that is newer than this library.
+            kind: ReceiptKind::from_number(kind).unwrap_or(ReceiptKind::Delivered),
         })
     }
 }
@@ -223,6 +234,47 @@ impl Gap {
             from: fixed.from(),
             to: fixed.to(),
             cause: GapCause::from_number(fixed.cause().0).unwrap_or(GapCause::Lost),
+        })
+    }
+}
+
+/// How many members are there and how far they are, for who asked with `WatchCounts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Members who are online.
+    pub online: u32,
+    /// The newest sequence when this was counted.
+    pub sequence: u64,
+    /// Members who have it on a device.
+    pub delivered: u32,
+    /// Members who have read it.
+    pub read: u32,
+}
+
+impl Counts {
+    /// Appends the frame to `out`.
+    pub fn encode(&self, _encoder: &mut Encoder, out: &mut Vec<u8>) {
+        let fixed = wire::CountsFixed::new(
+            &self.conversation.wire(),
+            self.sequence,
+            self.online,
+            self.delivered,
+            self.read,
+        );
+        layout::write(FrameType::Counts, &fixed.0, out);
+    }
+
+    pub(crate) fn from_body(body: &[u8]) -> Result<Self, Fault> {
+        let fixed = verify::fixed::<wire::Counts<'_>, _>(FrameType::Counts, body, |table| table.fixed().0)?;
+        let fixed = wire::CountsFixed(fixed);
+        Ok(Self {
+            conversation: ConversationId::from_bytes(fixed.conversation().0),
+            online: fixed.online(),
+            sequence: fixed.sequence(),
+            delivered: fixed.delivered(),
+            read: fixed.read(),
         })
     }
 }
@@ -275,10 +327,18 @@ pub struct InboxEntry<'a> {
     pub head: u64,
     /// Up to where the user has read, on any device.
     pub read: u64,
+    /// Up to where a device of the user has it.
+    pub delivered: u64,
+    /// How many messages after `read` there are for the user.
+    pub unread: u64,
+    /// No wake-ups before that, milliseconds since 1970; 0: not muted, `u64::MAX`: for ever.
+    pub muted_until_ms: u64,
     /// When the newest message was accepted, milliseconds since 1970.
     pub time_ms: u64,
     /// What the user may do there.
     pub role: Role,
+    /// What it is.
+    pub kind: ConversationKind,
     /// Its name.
     pub name: &'a str,
 }

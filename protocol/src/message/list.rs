@@ -5,7 +5,7 @@ use core::fmt;
 
 use flatbuffers::{ForwardsUOffset, Vector};
 
-use super::{Cursor, Head, InboxEntry, Member, PresenceEntry, PresenceState, Role};
+use super::{ConversationKind, Cursor, Head, InboxEntry, Member, PresenceEntry, PresenceState, Role};
 use crate::generated as wire;
 use crate::id::{ConversationId, UserId};
 
@@ -185,8 +185,12 @@ element!(InboxEntry<'a>, ForwardsUOffset<wire::InboxEntry<'a>>, |w| {
         conversation: ConversationId::from_bytes(fixed.conversation().0),
         head: fixed.head(),
         read: fixed.read(),
+        delivered: w.delivered(),
+        unread: w.unread(),
+        muted_until_ms: w.muted_until_ms(),
         time_ms: fixed.time_ms(),
         role: Role::from_number(fixed.role().0).unwrap_or(Role::Reader),
+        kind: ConversationKind::from_number(w.kind().0).unwrap_or(ConversationKind::Group),
         name: w.name(),
     }
 });

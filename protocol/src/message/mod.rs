@@ -11,6 +11,8 @@ mod encoder;
 mod event;
 mod layout;
 mod list;
+mod manage;
+mod personal;
 mod server;
 mod value;
 mod verify;
@@ -23,11 +25,16 @@ pub use client::{
 pub use content::Membership;
 pub use encoder::Encoder;
 pub use event::{
-    Gap, GoAway, Head, Inbox, InboxEntry, Message, Presence, PresenceEntry, Receipt, TypingNotice,
+    Counts, Gap, GoAway, Head, Inbox, InboxEntry, Message, Presence, PresenceEntry, Receipt, TypingNotice,
 };
 pub use list::{Elements, Iter, List};
+pub use manage::{Change, Create, Direct, Mute};
+pub use personal::{Delivered, Register, Settings, Unregister, WatchCounts};
 pub use server::ServerFrame;
-pub use value::{Action, Direction, Durability, GapCause, Kind, PresenceState, Role};
+pub use value::{
+    Action, CAPABILITY_INBOX, ConversationKind, Direction, Durability, GapCause, Kind, PresenceState,
+    Provider, ReceiptKind, Role, View,
+};
 
 use flatbuffers::{ForwardsUOffset, Vector};
 
@@ -40,7 +47,7 @@ pub type Cursors<'a> = List<'a, Cursor, Vector<'a, wire::Cursor>>;
 pub type Heads<'a> = List<'a, Head, Vector<'a, wire::HeadEntry>>;
 /// Users in Watch.
 pub type Users<'a> = List<'a, UserId, Vector<'a, wire::Id>>;
-/// Members in Joined and MemberPage.
+/// Members in Joined, MemberPage and Create.
 pub type MemberList<'a> = List<'a, Member<'a>, Vector<'a, ForwardsUOffset<wire::Member<'a>>>>;
 /// Entries of Presence.
 pub type PresenceList<'a> = List<'a, PresenceEntry, Vector<'a, wire::PresenceEntry>>;

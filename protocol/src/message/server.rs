@@ -3,7 +3,7 @@
 
 use super::answer::{Ack, Done, Joined, MemberPage, Page, Pong, Reject, Welcome};
 use super::direction;
-use super::event::{Gap, GoAway, Head, Inbox, Message, Presence, Receipt, TypingNotice};
+use super::event::{Counts, Gap, GoAway, Head, Inbox, Message, Presence, Receipt, TypingNotice};
 
 direction! {
     /// Every frame that travels to the client.
@@ -24,5 +24,6 @@ direction! {
         GoAway(GoAway<'a>),
         Pong(Pong),
         Inbox(Inbox<'a>),
+        Counts(Counts),
     }
 }

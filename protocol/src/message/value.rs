@@ -2,6 +2,9 @@
 
 use crate::generated as wire;
 
+/// A bit of `Hello.capabilities`: send `Inbox` after `Welcome`, and as it changes (W-22).
+pub const CAPABILITY_INBOX: u64 = 1;
+
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)* }) => {
         $(#[$doc])*
@@ -103,6 +106,26 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// Which messages a Page has.
+    View {
+        /// Every entry, as it was written.
+        Raw = 0,
+        /// Without the content of what was deleted, and with what was said about the rest later.
+        Current = 1,
+    }
+}
+
+wire_enum! {
+    /// What a conversation is.
+    ConversationKind {
+        /// Any number of members, under a name.
+        Group = 0,
+        /// The one of two users; its members cannot be changed.
+        Direct = 1,
+    }
+}
+
+wire_enum! {
     /// What happened to a membership.
     Action {
         /// The conversation was created, by its first owner.
@@ -129,6 +152,30 @@ wire_enum! {
         Online = 1,
         /// Connected, but not looking.
         Away = 2,
+    }
+}
+
+wire_enum! {
+    /// What a receipt says.
+    ReceiptKind {
+        /// The user has read it.
+        Read = 0,
+        /// A device of the user has it.
+        Delivered = 1,
+    }
+}
+
+wire_enum! {
+    /// Who wakes a device.
+    Provider {
+        /// Apple Push Notification service.
+        Apns = 0,
+        /// Firebase Cloud Messaging.
+        Fcm = 1,
+        /// Web Push (RFC 8030), encrypted for the browser.
+        WebPush = 2,
+        /// A signed request to a server of the application.
+        Webhook = 3,
     }
 }
 

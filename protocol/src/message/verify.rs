@@ -33,6 +33,39 @@ where
     }
 }
 
+/// The struct of a table, and what is read of its optional fields; their defaults where there is nothing but
+/// the struct.
+#[inline]
+pub(crate) fn fixed_and_more<'a, T, const N: usize, M: Default>(
+    kind: FrameType,
+    body: &'a [u8],
+    read: impl FnOnce(T::Inner) -> ([u8; N], M),
+) -> Result<([u8; N], M), Fault>
+where
+    T: Follow<'a> + Verifiable + 'a,
+{
+    match layout::read(body) {
+        Some(fixed) => Ok((*fixed, M::default())),
+        None => root::<T>(kind, body).map(read),
+    }
+}
+
+/// Struct and bytes of a table, and what is read of its optional fields; as above.
+#[inline]
+pub(crate) fn fixed_bytes_and_more<'a, T, const N: usize, M: Default>(
+    kind: FrameType,
+    body: &'a [u8],
+    read: impl FnOnce(T::Inner) -> ([u8; N], &'a [u8], M),
+) -> Result<([u8; N], &'a [u8], M), Fault>
+where
+    T: Follow<'a> + Verifiable + 'a,
+{
+    match layout::read_with_body(body) {
+        Some((fixed, bytes)) => Ok((*fixed, bytes, M::default())),
+        None => root::<T>(kind, body).map(read),
+    }
+}
+
 /// Struct and bytes of a table that has nothing else.
 #[inline]
 pub(crate) fn fixed_and_bytes<'a, T, const N: usize>(
@@ -96,6 +129,20 @@ pub(crate) fn text<'a>(
         return Err(Fault::TextTooLong { kind, field, bytes: text.len(), bytes_max });
     }
     Ok(text)
+}
+
+/// Checks the length of bytes.
+#[inline]
+pub(crate) fn bytes<'a>(
+    kind: FrameType,
+    field: &'static str,
+    bytes: &'a [u8],
+    bytes_max: usize,
+) -> Result<&'a [u8], Fault> {
+    if bytes.len() > bytes_max {
+        return Err(Fault::TextTooLong { kind, field, bytes: bytes.len(), bytes_max });
+    }
+    Ok(bytes)
 }
 
 /// Checks an enumeration's number.

@@ -49,6 +49,7 @@ pub fn client(mut check: impl FnMut(ClientFrame<'_>)) {
         from: 1 << 40,
         limit: 50,
         direction: Direction::Backward,
+        view: View::Raw,
     }));
     check(ClientFrame::Members(Members { request: 16, conversation, after: user(b'a'), limit: 100 }));
     check(ClientFrame::Read(Read { conversation, sequence: 88 }));
@@ -57,15 +58,45 @@ pub fn client(mut check: impl FnMut(ClientFrame<'_>)) {
     check(ClientFrame::Watch(Watch { request: 17, users: Users::from(&users) }));
     check(ClientFrame::Ping(Ping { token: 0x0123_4567_89AB_CDEF }));
     check(ClientFrame::Refresh(Refresh { token: "another.token.here" }));
+    let members = members();
+    check(ClientFrame::Create(Create { request: 18, name: "Küche", members: MemberList::from(&members) }));
+    check(ClientFrame::Direct(Direct { request: 19, user: user(b'b'), name: "Bob 🦀" }));
+    check(ClientFrame::Change(Change {
+        request: 20,
+        conversation,
+        user: user(b'b'),
+        action: Action::RoleChanged,
+        role: Role::Admin,
+        name: "Bob 🦀",
+    }));
+    check(ClientFrame::Mute(Mute { request: 21, conversation, until_ms: 1_780_000_000_127 }));
+    check(ClientFrame::Register(Register {
+        request: 22,
+        provider: Provider::WebPush,
+        token: "https://push.example/endpoint",
+        app: "org.example.chat",
+        key: &[4; 65],
+        secret: &[5; 16],
+    }));
+    check(ClientFrame::Unregister(Unregister { request: 23 }));
+    check(ClientFrame::Delivered(Delivered { conversation, sequence: 89 }));
+    check(ClientFrame::WatchCounts(WatchCounts { request: 24, conversation, active: true }));
+    check(ClientFrame::Settings(Settings { request: 25, share_last_seen: true, away: true }));
 }
 
-/// Calls `check` with every message that servers send.
-pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
-    let heads = [Head { conversation: conversation(), head: 1000 }];
-    let members = [
+/// Two members.
+fn members() -> [Member<'static>; 2] {
+    [
         Member { user: user(b'a'), name: "Alice", role: Role::Owner },
         Member { user: user(b'b'), name: "Bob 🦀", role: Role::Reader },
-    ];
+    ]
+}
+
+/// Calls `check` with every message that servers send. Fields that came later have their defaults, as the
+/// golden bytes from before them say; [`server_fields`] has the others.
+pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
+    let heads = [Head { conversation: conversation(), head: 1000 }];
+    let members = members();
     let conversation = conversation();
     check(ServerFrame::Welcome(Welcome {
         version: 1,
@@ -118,6 +149,10 @@ pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
         client_sequence: 42,
         members_count: 3,
         members: MemberList::from(&members),
+        kind: ConversationKind::Group,
+        read: 0,
+        delivered: 0,
+        muted_until_ms: 0,
     }));
     check(ServerFrame::MemberPage(MemberPage {
         request: 16,
@@ -138,6 +173,7 @@ pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
         head: 1003,
         complete: true,
         frames: &frames,
+        amendments: &[],
     }));
     let entries = [
         PresenceEntry { user: user(b'a'), state: PresenceState::Online, seen_ms: 0 },
@@ -150,6 +186,7 @@ pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
         user: user(b'b'),
         sequence: 1000,
         time_ms: 1_780_000_000_125,
+        kind: ReceiptKind::Read,
     }));
     check(ServerFrame::Gap(Gap { conversation, from: 1, to: 4, cause: GapCause::Erased }));
     check(ServerFrame::GoAway(GoAway {
@@ -164,11 +201,106 @@ pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
         conversation,
         head: 1003,
         read: 1000,
+        delivered: 0,
+        unread: 0,
+        muted_until_ms: 0,
         time_ms: 1_780_000_000_124,
         role: Role::Member,
+        kind: ConversationKind::Group,
         name: "Küche",
     }];
     check(ServerFrame::Inbox(Inbox { entries: InboxList::from(&entries), complete: true }));
+    check(ServerFrame::Counts(Counts { conversation, online: 5, sequence: 1003, delivered: 4, read: 3 }));
+}
+
+/// Calls `check` with the name of a field that came after its message, and the message with it.
+pub fn client_fields(mut check: impl FnMut(&str, ClientFrame<'_>)) {
+    check(
+        "view",
+        ClientFrame::Fetch(Fetch {
+            request: 15,
+            conversation: conversation(),
+            from: 1 << 40,
+            limit: 50,
+            direction: Direction::Backward,
+            view: View::Current,
+        }),
+    );
+}
+
+/// The same for what servers send.
+pub fn server_fields(mut check: impl FnMut(&str, ServerFrame<'_>)) {
+    let members = members();
+    let conversation = conversation();
+    check(
+        "standing",
+        ServerFrame::Joined(Joined {
+            request: 11,
+            conversation,
+            name: "Alice and Bob",
+            role: Role::Owner,
+            head: 1001,
+            first: 5,
+            client_sequence: 42,
+            members_count: 2,
+            members: MemberList::from(&members),
+            kind: ConversationKind::Direct,
+            read: 999,
+            delivered: 1000,
+            muted_until_ms: u64::MAX,
+        }),
+    );
+    let (mut frames, mut amendments) = (Vec::new(), Vec::new());
+    let message = Message {
+        conversation,
+        sequence: 1001,
+        time_ms: 1_780_000_000_124,
+        sender: user(b'a'),
+        origin: 0x1122_3344_5566_7788,
+        client_sequence: 42,
+        reference: 0,
+        kind: Kind::Text,
+        body: b"first words",
+    };
+    message.encode(&mut Encoder::new(), &mut frames);
+    let edit = Message { sequence: 1003, reference: 1001, kind: Kind::Edit, body: b"better", ..message };
+    edit.encode(&mut Encoder::new(), &mut amendments);
+    check(
+        "amendments",
+        ServerFrame::Page(Page {
+            request: 15,
+            conversation,
+            from: 1001,
+            to: 1002,
+            head: 1003,
+            complete: false,
+            frames: &frames,
+            amendments: &amendments,
+        }),
+    );
+    check(
+        "kind",
+        ServerFrame::Receipt(Receipt {
+            conversation,
+            user: user(b'b'),
+            sequence: 1000,
+            time_ms: 1_780_000_000_125,
+            kind: ReceiptKind::Delivered,
+        }),
+    );
+    let entries = [InboxEntry {
+        conversation,
+        head: 1003,
+        read: 1000,
+        delivered: 1002,
+        unread: 2,
+        muted_until_ms: 1_780_000_000_128,
+        time_ms: 1_780_000_000_124,
+        role: Role::Owner,
+        kind: ConversationKind::Direct,
+        name: "Alice and Bob",
+    }];
+    check("standing", ServerFrame::Inbox(Inbox { entries: InboxList::from(&entries), complete: true }));
 }
 
 /// The body of a message of kind Membership.
@@ -179,5 +311,16 @@ pub fn membership() -> Membership<'static> {
         name: "Alice",
         role: Role::Owner,
         conversation_name: "Küche",
+        kind: ConversationKind::Group,
+    }
+}
+
+/// One that has the field which came later.
+pub fn direct_membership() -> Membership<'static> {
+    Membership {
+        action: Action::Created,
+        conversation_name: "Alice and Bob",
+        kind: ConversationKind::Direct,
+        ..membership()
     }
 }

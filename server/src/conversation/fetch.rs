@@ -230,6 +230,7 @@ impl Conversations {
                 Direction::Backward => range.from <= 1,
             },
             frames: &frames,
+            amendments: &[],
         };
         page.encode(&mut self.encoder, &mut self.scratch);
         self.reply(session, Answers::Fetch, mesh);

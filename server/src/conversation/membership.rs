@@ -5,7 +5,9 @@
 
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Action, Done, Joined, Kind, Member, MemberPage, Membership, Role};
+use ringwire_protocol::message::{
+    Action, ConversationKind, Done, Joined, Kind, Member, MemberPage, Membership, Role,
+};
 
 use super::awaiting::Awaiting;
 use super::publish::Draft;
@@ -66,6 +68,7 @@ impl Conversations {
                 name: &names.user,
                 role: if first { Role::Owner } else { Role::Member },
                 conversation_name: if members.is_none() { &names.conversation } else { "" },
+                kind: ConversationKind::Group,
             };
             if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
                 return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
@@ -135,6 +138,10 @@ impl Conversations {
             client_sequence,
             members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
             members: members.as_slice().into(),
+            kind: ConversationKind::Group,
+            read: 0,
+            delivered: 0,
+            muted_until_ms: 0,
         };
         joined.encode(&mut self.encoder, &mut self.scratch);
         let frame = Encoded::new(&self.scratch);
@@ -170,6 +177,7 @@ impl Conversations {
                     name: &name,
                     role: Role::Member,
                     conversation_name: "",
+                    kind: ConversationKind::Group,
                 };
                 if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
                     return self.reject(author.session, id, Which::Request(request), &refusal, mesh);

@@ -6,7 +6,7 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::fault::check_name;
 use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{
-    ClientFrame, Done, Fetch, Hello, Join, Pong, Publish, Refresh, Reject, VERSION, Welcome,
+    ClientFrame, Done, Fetch, Hello, Join, Pong, Publish, Refresh, Reject, VERSION, View, Welcome,
 };
 
 use super::{Session, Sessions};
@@ -49,11 +49,32 @@ impl Sessions {
                 self.say(id, |encoder, out| pong.encode(encoder, out));
             }
             ClientFrame::Refresh(refresh) => self.on_refresh(now, id, &refresh, mesh),
-            ClientFrame::Read(_) | ClientFrame::Typing(_) | ClientFrame::Watch(_) => {
-                let reason = "receipts, typing and presence are not offered by this release";
-                self.refuse_request(id, 0, ConversationId::ZERO, Code::NOT_ENABLED, reason);
+            ClientFrame::Create(create) => self.refuse_not_enabled(id, create.request, ConversationId::ZERO),
+            ClientFrame::Direct(direct) => self.refuse_not_enabled(id, direct.request, ConversationId::ZERO),
+            ClientFrame::Change(change) => self.refuse_not_enabled(id, change.request, change.conversation),
+            ClientFrame::Mute(mute) => self.refuse_not_enabled(id, mute.request, mute.conversation),
+            ClientFrame::Register(register) => {
+                self.refuse_not_enabled(id, register.request, ConversationId::ZERO)
             }
+            ClientFrame::Unregister(unregister) => {
+                self.refuse_not_enabled(id, unregister.request, ConversationId::ZERO)
+            }
+            ClientFrame::WatchCounts(watch) => self.refuse_not_enabled(id, watch.request, watch.conversation),
+            ClientFrame::Settings(settings) => {
+                self.refuse_not_enabled(id, settings.request, ConversationId::ZERO)
+            }
+            ClientFrame::Watch(watch) => self.refuse_not_enabled(id, watch.request, ConversationId::ZERO),
+            ClientFrame::Read(_) | ClientFrame::Typing(_) => {
+                self.refuse_not_enabled(id, 0, ConversationId::ZERO)
+            }
+            // Told by every client of its own accord: a refusal would be said as often.
+            ClientFrame::Delivered(_) => {}
         }
+    }
+
+    fn refuse_not_enabled(&mut self, id: ConnectionId, request: u32, conversation: ConversationId) {
+        let reason = "this release does not offer that yet";
+        self.refuse_request(id, request, conversation, Code::NOT_ENABLED, reason);
     }
 
     fn on_hello(&mut self, now: Now, id: ConnectionId, hello: &Hello<'_>, mesh: &mut Mesh) {
@@ -234,6 +255,9 @@ impl Sessions {
         let Some(author) = self.author_of(id) else { return };
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         let (request, conversation) = (fetch.request, fetch.conversation);
+        if fetch.view == View::Current {
+            return self.refuse_not_enabled(id, request, conversation);
+        }
         if session.fetches >= FETCHES_PER_SESSION {
             let reason = "wait for the pages asked for before asking for more";
             return self.refuse_request(id, request, conversation, Code::OVERLOADED, reason);

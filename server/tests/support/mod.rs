@@ -13,7 +13,7 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
 use ringwire_protocol::id::{ConversationId, DeviceId};
 use ringwire_protocol::message::{
-    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Message, Publish, ServerFrame, VERSION,
+    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Message, Publish, ServerFrame, VERSION, View,
 };
 use ringwire_protocol::ws::{self, Decoder, Event, Opcode, Role};
 
@@ -269,7 +269,14 @@ impl Raw {
         let mut messages: Vec<(u64, Vec<u8>, Kind)> = Vec::new();
         let mut from = 1;
         loop {
-            let fetch = Fetch { request: 9, conversation, from, limit: 256, direction: Direction::Forward };
+            let fetch = Fetch {
+                request: 9,
+                conversation,
+                from,
+                limit: 256,
+                direction: Direction::Forward,
+                view: View::Raw,
+            };
             self.frame(|encoder, out| fetch.encode(encoder, out));
             let page =
                 self.next_where(|frame| matches!(frame, ServerFrame::Page(_) | ServerFrame::Reject(_)));

@@ -5,7 +5,7 @@
 
 use ringwire_protocol::message::{
     Close, Cursor, Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Leave, Members, Open, Ping,
-    Publish, VERSION,
+    Publish, VERSION, View,
 };
 use ringwire_protocol::ws::{self, Opcode, handshake};
 use ringwire_protocol::{ConversationId, DeviceId, UserId};
@@ -218,7 +218,8 @@ impl Intruder {
                 let limit = random.pick(&[0, 1, 5, u16::MAX]);
                 let direction = random.pick(&[Direction::Forward, Direction::Backward]);
                 self.say(|encoder, out| {
-                    Fetch { request, conversation, from, limit, direction }.encode(encoder, out);
+                    Fetch { request, conversation, from, limit, direction, view: View::Raw }
+                        .encode(encoder, out);
                 });
             }
             6 => {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use ringwire_protocol::message::{
-    Direction, Done, Gap, GapCause, GoAway, Head, Inbox, MemberPage, Pong, Presence, Receipt, TypingNotice,
+    ConversationKind, Direction, Done, Gap, GapCause, GoAway, Head, Inbox, MemberPage, Pong, Presence,
+    Receipt, ReceiptKind, TypingNotice,
 };
 
 use super::*;
@@ -129,6 +130,10 @@ impl Hostile {
                 client_sequence: c,
                 members_count: 0,
                 members: Default::default(),
+                kind: ConversationKind::Direct,
+                read: b,
+                delivered: c,
+                muted_until_ms: a,
             }),
             11 => ServerFrame::MemberPage(MemberPage {
                 request,
@@ -146,6 +151,7 @@ impl Hostile {
                 head: c,
                 complete: a % 2 == 0,
                 frames: &frames,
+                amendments: if b % 2 == 0 { &frames } else { &[] },
             }),
             15 => {
                 let cause = GapCause::ALL[c as usize % GapCause::ALL.len()];
@@ -162,7 +168,13 @@ impl Hostile {
             17 => match a % 3 {
                 0 => ServerFrame::Presence(Presence { entries: Default::default() }),
                 1 => ServerFrame::TypingNotice(TypingNotice { conversation, user, active: true }),
-                _ => ServerFrame::Receipt(Receipt { conversation, user, sequence: a, time_ms: b }),
+                _ => ServerFrame::Receipt(Receipt {
+                    conversation,
+                    user,
+                    sequence: a,
+                    time_ms: b,
+                    kind: ReceiptKind::Read,
+                }),
             },
             _ => ServerFrame::Pong(Pong { token: a, server_time_ms: b }),
         };

@@ -13,7 +13,8 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_MAX;
 use ringwire_protocol::message::{
-    self, Ack, ClientFrame, Durability, Encoder, Joined, Kind, Page, Reject, Role, ServerFrame, Welcome,
+    self, Ack, ClientFrame, ConversationKind, Durability, Encoder, Joined, Kind, Page, Reject, Role,
+    ServerFrame, Welcome,
 };
 use ringwire_protocol::{ConversationId, DeviceId, UserId};
 
@@ -176,6 +177,10 @@ impl Rig {
             client_sequence,
             members_count: 1,
             members: Default::default(),
+            kind: ConversationKind::Group,
+            read: 0,
+            delivered: 0,
+            muted_until_ms: 0,
         };
         self.frame(&ServerFrame::Joined(joined));
     }
@@ -194,7 +199,16 @@ impl Rig {
         }
         let request = std::mem::take(&mut self.last_request);
         let complete = to == head;
-        let page = Page { request, conversation: room("r"), from, to, head, complete, frames: &frames };
+        let page = Page {
+            request,
+            conversation: room("r"),
+            from,
+            to,
+            head,
+            complete,
+            frames: &frames,
+            amendments: &[],
+        };
         self.frame(&ServerFrame::Page(page));
     }
 
@@ -308,6 +322,7 @@ fn describe(frame: &ClientFrame<'_>) -> String {
         ClientFrame::Watch(watch) => format!("watch {}", watch.users.len()),
         ClientFrame::Ping(_) => "ping".into(),
         ClientFrame::Refresh(refresh) => format!("refresh {}", refresh.token),
+        other => format!("{:?}", other.kind()),
     }
 }
 

@@ -4,7 +4,7 @@ use ringwire_protocol::frame::{self, FrameType};
 use ringwire_protocol::id::{ConversationId, DeviceId};
 use ringwire_protocol::message::{
     Close, Cursor, Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Open, Ping, Publish,
-    ServerFrame, VERSION,
+    ServerFrame, VERSION, View,
 };
 use ringwire_protocol::ws;
 
@@ -125,7 +125,8 @@ impl Ringwire {
 }
 
 fn fetch(conversation: ConversationId, from: u64, out: &mut Vec<u8>) {
-    let fetch = Fetch { request: 1, conversation, from, limit: 256, direction: Direction::Forward };
+    let fetch =
+        Fetch { request: 1, conversation, from, limit: 256, direction: Direction::Forward, view: View::Raw };
     say(out, |encoder, frame| fetch.encode(encoder, frame));
 }
 

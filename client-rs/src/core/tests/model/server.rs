@@ -7,8 +7,8 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_MAX;
 use ringwire_protocol::message::{
-    Ack, ClientFrame, Done, Durability, Encoder, Fetch, GoAway, Head, Joined, Message, Page, Pong, Publish,
-    Reject, Role, ServerFrame, Welcome,
+    Ack, ClientFrame, ConversationKind, Done, Durability, Encoder, Fetch, GoAway, Head, Joined, Message,
+    Page, Pong, Publish, Reject, Role, ServerFrame, Welcome,
 };
 use ringwire_protocol::ws::handshake::{parse_request, response};
 use ringwire_protocol::ws::{self, Decoder, Opcode};
@@ -220,6 +220,10 @@ impl Server {
             client_sequence: standing.last,
             members_count: 1,
             members: Default::default(),
+            kind: ConversationKind::Group,
+            read: 0,
+            delivered: 0,
+            muted_until_ms: 0,
         };
         self.send(id, &[ServerFrame::Joined(joined)]);
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -284,6 +288,7 @@ impl Server {
             head,
             complete: to == head,
             frames: &frames,
+            amendments: &[],
         };
         self.send(id, &[ServerFrame::Page(page)]);
     }
