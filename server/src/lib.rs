@@ -16,3 +16,4 @@ pub mod session;
 pub mod shard;
 pub mod store;
 pub mod transport;
+pub mod user;

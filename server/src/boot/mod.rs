@@ -27,6 +27,7 @@ use crate::plane::{self, Plane, Status, exchange};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
+use crate::user::Users;
 use checkpoints::Checkpoints;
 use clock::Clock;
 use control::{Control, Report};
@@ -145,7 +146,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             make: Box::new(move || {
                 let limits = terms.limits.clone();
                 let conversations = Conversations::new(recovered.states, recovered.log, limits);
-                Shard::new(mesh, Sessions::new(index, terms), conversations).with_outlet(outlet)
+                let sessions = Sessions::new(index, terms);
+                Shard::new(mesh, sessions, conversations, Users::default()).with_outlet(outlet)
             }),
             clock,
             drain: config.drain,

@@ -212,6 +212,7 @@ impl Conversations {
             Request::Members { author, request, conversation, after, limit } => {
                 self.on_members(author, request, conversation, after, limit, mesh);
             }
+            Request::Home(letter) => unreachable!("the joint gives {letter:?} to the users"),
         }
     }
 

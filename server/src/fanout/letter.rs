@@ -1,9 +1,10 @@
 //! What shards write to each other.
 //!
-//! Two kinds, in rings of their own: a [`Request`] goes from the shard that has the connection to the shard
-//! that owns the conversation, a [`Delivery`] comes back. Taking a delivery never makes a letter that has
-//! to wait, taking a request may make deliveries; so requests wait for deliveries and deliveries for
-//! nothing, and no circle of full rings can form.
+//! Two kinds, in rings of their own: a [`Request`] goes to the shard that owns a conversation, or to the one
+//! that is home to a user, a [`Delivery`] goes to a shard that has connections. Taking a delivery never makes
+//! a letter that has to wait, taking a request may make deliveries; so requests wait for deliveries and
+//! deliveries for nothing, and no circle of full rings can form. A request that makes a further request is
+//! refused, or waits with the shard that sends it ([`Request::must_arrive`]); nobody waits for it.
 //!
 //! A letter to the own shard takes the same way without the ring.
 
@@ -13,6 +14,7 @@ use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Direction, Durability, Kind};
 
 use super::encoded::Encoded;
+use crate::user::letter::HomeLetter;
 
 /// Index of a shard, dense from 0.
 pub type ShardIndex = u16;
@@ -40,7 +42,7 @@ pub struct Author {
     pub session: SessionRef,
 }
 
-/// To the owner of a conversation.
+/// To the owner of a conversation, or to the home of a user.
 #[derive(Debug)]
 pub enum Request {
     /// Become a member (or find that one is), and receive what is published from now on.
@@ -124,6 +126,20 @@ pub enum Request {
         /// At most this many.
         limit: u16,
     },
+    /// To the home of a user.
+    Home(HomeLetter),
+}
+
+impl Request {
+    /// Whether it may not be refused: it waits with its sender for as long as the ring is full. Each is bounded
+    /// by what it undoes or announces, such as one `Detach` for each `Attached`.
+    pub fn must_arrive(&self) -> bool {
+        match self {
+            Request::Detach { .. } => true,
+            Request::Home(letter) => letter.must_arrive(),
+            _ => false,
+        }
+    }
 }
 
 /// The names that a join brings.
@@ -200,18 +216,43 @@ pub enum Delivery {
         /// The frame, as it is in the journal.
         frame: Encoded,
     },
+    /// A frame that is of this moment only, for everybody on this shard who is attached: somebody types, somebody
+    /// has read. A connection that is stalled does not get it, then or later.
+    Notice {
+        /// Which conversation.
+        conversation: ConversationId,
+        /// Who gets it.
+        reach: Reach,
+        /// What.
+        frame: Encoded,
+        /// The session that caused it, which knows.
+        except: Option<SessionRef>,
+    },
+    /// Another session of the same device is signed in, and this one is the newer: it has to show that there is
+    /// somebody at its other end before the older one gives way.
+    Challenge(SessionRef),
+    /// A newer session of the same device has taken this one's place: it is closed.
+    Replaced(SessionRef),
 }
 
 const _: () = assert!(size_of::<Request>() <= 128, "a request fits two cache lines");
 const _: () = assert!(size_of::<Delivery>() <= 96, "a delivery stays small: there are many");
 
 /// The shard that owns a conversation.
-pub fn owner_of(conversation: ConversationId, shards: u16) -> ShardIndex {
+pub fn owner_of(conversation: ConversationId, shards: ShardIndex) -> ShardIndex {
+    shard_of(conversation.as_bytes(), shards)
+}
+
+/// The shard that is home to a user.
+pub fn home_of(user: UserId, shards: ShardIndex) -> ShardIndex {
+    shard_of(user.as_bytes(), shards)
+}
+
+/// The shard whose journal has the records of this key.
+pub fn shard_of(key: &[u8; 16], shards: ShardIndex) -> ShardIndex {
     // Ids are hashes already: the low eight bytes are uniform, and a multiply-shift spreads them over any
     // number of shards without a division.
-    let bytes = conversation.as_bytes();
-    let low =
-        u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let low = u64::from_le_bytes([key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7]]);
     ((u128::from(low) * u128::from(shards)) >> 64) as ShardIndex
 }
 

@@ -25,7 +25,7 @@ struct Neighbour {
     requests_in: Receiver<Request>,
     deliveries_out: Sender<Delivery>,
     deliveries_in: Receiver<Delivery>,
-    /// Detaches that found the ring full. They must arrive, so later requests wait behind them.
+    /// What must arrive and found the ring full. Later requests wait behind it.
     requests_waiting: VecDeque<Request>,
     deliveries_waiting: VecDeque<Delivery>,
 }
@@ -117,16 +117,15 @@ impl Mesh {
         self.me
     }
 
-    /// Sends a request to the shard that owns its conversation.
+    /// Sends a request to the shard that owns its conversation, or is home to its user.
     ///
     /// # Errors
-    /// Gives the request back where the ring is full: the client is told `busy`. A `Detach` is never
+    /// Gives the request back where the ring is full: the client is told `busy`. One that must arrive is never
     /// given back.
     pub fn request(&mut self, owner: ShardIndex, request: Request) -> Result<(), Request> {
         let Some(neighbour) = &mut self.neighbours[usize::from(owner)] else {
             assert_eq!(owner, self.me, "only the own shard has no ring");
-            let must_arrive = matches!(request, Request::Detach { .. });
-            if self.own_requests.len() >= self.request_ring && !must_arrive {
+            if self.own_requests.len() >= self.request_ring && !request.must_arrive() {
                 return Err(request);
             }
             self.own_requests.push_back(request);
@@ -140,11 +139,18 @@ impl Mesh {
         } else {
             request
         };
-        if matches!(refused, Request::Detach { .. }) {
+        if refused.must_arrive() {
             neighbour.requests_waiting.push_back(refused);
             return Ok(());
         }
         Err(refused)
+    }
+
+    /// Sends a request that must arrive.
+    pub fn tell(&mut self, shard: ShardIndex, request: Request) {
+        assert!(request.must_arrive(), "what may be refused has somebody to be told");
+        let refused = self.request(shard, request);
+        assert!(refused.is_ok(), "what must arrive is never refused");
     }
 
     /// Sends a delivery; waits in the backlog where the ring is full.

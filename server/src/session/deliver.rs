@@ -39,6 +39,11 @@ impl Sessions {
             Delivery::Expelled { user, conversation, asked_by } => {
                 self.on_expelled(user, conversation, asked_by, mesh);
             }
+            Delivery::Notice { conversation, reach, frame, except } => {
+                self.on_notice(conversation, reach, &frame, except);
+            }
+            Delivery::Challenge(session) => self.on_challenge(session),
+            Delivery::Replaced(session) => self.on_replaced(now, session, mesh),
         }
     }
 
@@ -127,8 +132,7 @@ impl Sessions {
         // The session has ended meanwhile, or is attached already: the owner counted one too many.
         if attached != Some(false) {
             let request = Request::Detach { shard: self.me, conversation };
-            let refused = mesh.request(owner_of(conversation, mesh.shards()), request);
-            assert!(refused.is_ok(), "a detach is never refused");
+            mesh.tell(owner_of(conversation, mesh.shards()), request);
         }
         if attached == Some(true) && open {
             self.set_open(session.connection, conversation, true);

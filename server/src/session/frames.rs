@@ -100,7 +100,7 @@ impl Sessions {
             number,
             identity,
             origin: hello.device.origin(),
-            device: hello.device,
+            proof_s: 0,
             fetches: 0,
             publishes: 0,
             attaching: 0,
@@ -124,6 +124,7 @@ impl Sessions {
             connection.stage = Stage::Live(Box::new(session));
             self.counters.signed_in += 1;
         }
+        self.sign_in(author, mesh);
         for cursor in hello.cursors.iter() {
             let conversation = cursor.conversation;
             let letter = Request::Attach { author, request: 0, conversation, open: false };
@@ -295,8 +296,8 @@ impl Sessions {
         taken
     }
 
-    fn author_of(&mut self, id: ConnectionId) -> Option<Author> {
-        let connection = self.connections.get(id.slot as usize)?.as_deref()?;
+    pub(super) fn author_of(&self, id: ConnectionId) -> Option<Author> {
+        let connection = self.connections.get(id.slot as usize)?.as_deref().filter(|live| live.id == id)?;
         connection.session().map(|session| self.author(id, session))
     }
 

@@ -16,6 +16,8 @@ enum Overdue {
     /// The peer has not come as far as it should have.
     Handshake,
     Silent,
+    /// It was challenged and has not answered.
+    Unproven,
     TokenExpired,
     /// It was told to close and does not.
     Lingers,
@@ -44,7 +46,7 @@ impl Sessions {
         }
         let overdue: Vec<(ConnectionId, Overdue)> = self
             .connections
-            .iter()
+            .iter_mut()
             .flatten()
             .filter_map(|connection| {
                 let silent_s = now.seconds().saturating_sub(connection.heard_s);
@@ -53,13 +55,17 @@ impl Sessions {
                 if stuck_s > self.terms.limits.stall_timeout_s {
                     return Some((connection.id, Overdue::Stuck));
                 }
-                let overdue = match &connection.stage {
+                let overdue = match &mut connection.stage {
                     Stage::Handshake(_) | Stage::Greeting => {
                         (silent_s > self.terms.handshake_timeout_s).then_some(Overdue::Handshake)
                     }
                     Stage::Live(session) => {
+                        let unproven = session.proof_s == 1;
+                        session.proof_s = session.proof_s.saturating_sub(1);
                         if now.unix_ms > session.identity.expires_unix_ms {
                             Some(Overdue::TokenExpired)
+                        } else if unproven {
+                            Some(Overdue::Unproven)
                         } else {
                             (silent_s > self.terms.idle_timeout_s).then_some(Overdue::Silent)
                         }
@@ -76,6 +82,10 @@ impl Sessions {
                 Overdue::Silent => {
                     self.counters.silent += 1;
                     let reason = "nothing was heard for longer than the idle time-out";
+                    self.close(now, id, Code::IDLE_TIMEOUT, reason, mesh);
+                }
+                Overdue::Unproven => {
+                    let reason = "another session of this device lives, and this one did not answer a ping";
                     self.close(now, id, Code::IDLE_TIMEOUT, reason, mesh);
                 }
                 Overdue::TokenExpired => {

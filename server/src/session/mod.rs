@@ -1,7 +1,7 @@
 //! Connections and the sessions on them: who somebody is, what they ask, what they get.
 //!
 //! Between the driver and the letters: bytes become frames (`receive`), frames become requests (`frames`),
-//! deliveries become queued frames (`deliver`), and at the end of the turn each connection gets one send
+//! deliveries become queued frames (`deliver`, `people`), and at the end of the turn each connection gets one send
 //! (`flush`). `liveness` closes what is silent, slow or expired.
 //!
 //! Owner: the shard. Lifetime: a session lives as long as its connection; what outlives it (membership,
@@ -9,7 +9,7 @@
 //!
 //! Invariants. S-1: nothing is asked of an owner before the token was verified. S-2: one send per
 //! connection and turn, none while one is stalled. S-3: a connection has one `Attached` for each
-//! subscription, and sends one `Detach` for each when it ends.
+//! subscription, and sends one `Detach` for each when it ends; a session, one `SignIn` and one `SignOut`.
 //!
 //! Absent: conversations, the disk, the clock.
 
@@ -18,6 +18,7 @@ mod deliver;
 mod flush;
 mod frames;
 mod liveness;
+mod people;
 mod receive;
 
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use ringwire_driver::{ConnectionId, Operation, Operations};
 use ringwire_protocol::code::Code;
-use ringwire_protocol::id::{ConversationId, DeviceId};
+use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{Encoder, GoAway, Reject};
 use ringwire_protocol::ws;
 
@@ -65,8 +66,8 @@ pub struct Session {
     pub identity: Identity,
     /// The device as messages carry it.
     pub origin: u64,
-    /// The device.
-    pub device: DeviceId,
+    /// Seconds that it has left to answer a challenge; 0: there is none.
+    proof_s: u8,
     /// Fetches that are not answered yet.
     fetches: u8,
     /// Publishes that are not answered yet.
@@ -110,6 +111,10 @@ pub struct Counters {
     pub faults: u64,
     /// Connections closed for silence.
     pub silent: u64,
+    /// Frames of the moment (typing, receipts) queued to connections.
+    pub notices: u64,
+    /// Those that a stalled connection did without.
+    pub notices_dropped: u64,
 }
 
 /// All connections of a shard.
@@ -307,9 +312,9 @@ impl Sessions {
 
     /// Gives up every subscription and the session.
     fn detach_all(&mut self, id: ConnectionId, mesh: &mut Mesh) {
-        let Some(connection) = self.get_mut(id) else { return };
-        if matches!(connection.stage, Stage::Live(_)) {
+        if let Some(author) = self.author_of(id) {
             self.counters.signed_in -= 1;
+            self.sign_out(author, mesh);
         }
         while self.detach_last(id, mesh) {}
     }
@@ -345,8 +350,7 @@ impl Sessions {
             moved.apply(&mut self.by_slot(moved.slot).subscriptions);
         }
         let request = Request::Detach { shard: self.me, conversation };
-        let refused = mesh.request(owner_of(conversation, mesh.shards()), request);
-        assert!(refused.is_ok(), "a detach is never refused");
+        mesh.tell(owner_of(conversation, mesh.shards()), request);
     }
 
     /// Tells everybody to go elsewhere, and takes nobody new.

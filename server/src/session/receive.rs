@@ -118,7 +118,7 @@ impl Sessions {
                 let frame = self.queues.written(|out| ws::write_message(out, Opcode::Pong, payload, None));
                 self.enqueue(id, frame);
             }
-            Event::Pong(_) => {}
+            Event::Pong(payload) => self.on_pong(id, payload, mesh),
             Event::Close { code, .. } => {
                 self.close_websocket(now, id, code.unwrap_or(Code::NORMAL.number()), "", mesh);
             }

@@ -2,7 +2,7 @@
 //! that leaves does so together.
 //!
 //! ```text
-//!   completions --> sessions --requests--> mesh --> conversations --files--> operations
+//!   completions --> sessions --requests--> mesh --> conversations, users --files--> operations
 //!                      ^                    |            |
 //!                      '----deliveries------'<-----------'
 //!   end of turn: one journal batch, one send per connection, one publication per ring
@@ -25,6 +25,7 @@ use crate::limits::LETTERS_PER_TURN;
 use crate::plane::exchange::{Ask, Outlet, Snapshot};
 use crate::session::Sessions;
 use crate::store::Step;
+use crate::user::Users;
 
 /// How soon to look again while letters wait for a full ring: the neighbour is awake and emptying it.
 const BACKLOG_RETRY_MS: u64 = 1;
@@ -34,6 +35,7 @@ pub struct Shard {
     mesh: Mesh,
     sessions: Sessions,
     conversations: Conversations,
+    users: Users,
     /// The way to the plane; none in worlds that have no plane.
     outlet: Option<Outlet>,
     operations: Operations,
@@ -45,11 +47,12 @@ pub struct Shard {
 
 impl Shard {
     /// Puts the parts together.
-    pub fn new(mesh: Mesh, sessions: Sessions, conversations: Conversations) -> Self {
+    pub fn new(mesh: Mesh, sessions: Sessions, conversations: Conversations, users: Users) -> Self {
         Shard {
             mesh,
             sessions,
             conversations,
+            users,
             outlet: None,
             operations: Operations::default(),
             requests: Vec::new(),
@@ -124,7 +127,10 @@ impl Shard {
         self.sessions.sweep(now, &mut self.mesh);
         self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);
         for request in self.requests.drain(..) {
-            self.conversations.on_request(now, request, &mut self.mesh);
+            match request {
+                Request::Home(letter) => self.users.on_letter(letter, &mut self.mesh),
+                request => self.conversations.on_request(now, request, &mut self.mesh),
+            }
         }
         let step = self.conversations.end_of_turn(&mut self.operations, &mut self.mesh);
         self.on_step(step);
@@ -236,5 +242,10 @@ impl Shard {
     /// The conversations' side, for counters and checks.
     pub fn conversations(&self) -> &Conversations {
         &self.conversations
+    }
+
+    /// The users' side, for counters and checks.
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 }

@@ -181,6 +181,8 @@ pub struct Raw {
     frames: std::collections::VecDeque<Owned>,
     end: Option<End>,
     encoder: Encoder,
+    /// An honest client does (W-23).
+    pub answers_pings: bool,
 }
 
 impl Raw {
@@ -213,13 +215,19 @@ impl Raw {
             frames: std::collections::VecDeque::new(),
             end: None,
             encoder: Encoder::new(),
+            answers_pings: true,
         }
     }
 
-    /// Connects, upgrades and signs in.
+    /// Connects, upgrades and signs in; the device is called as the user is.
     pub fn sign_in(address: SocketAddr, name: &str) -> Raw {
+        Raw::sign_in_on(address, name, name)
+    }
+
+    /// Connects, upgrades and signs in on a device.
+    pub fn sign_in_on(address: SocketAddr, name: &str, device: &str) -> Raw {
         let mut raw = Raw::connect(address);
-        raw.hello(&format!("dev:{name}"), name);
+        raw.hello(&format!("dev:{name}"), device);
         match raw.next().get() {
             ServerFrame::Welcome(_) => raw,
             other => panic!("expected Welcome, got {other:?}"),
@@ -350,6 +358,7 @@ impl Raw {
                 other => other.expect("something within patience"),
             };
             let mut input = &mut buffer[..count];
+            let mut pongs = Vec::new();
             while let Some(event) = self.decoder.next(&mut input).expect("the server speaks WebSocket") {
                 match event {
                     Event::Message { data, .. } => {
@@ -359,9 +368,13 @@ impl Raw {
                         }
                     }
                     Event::Close { code, .. } => self.end = Some(End::Close(code.unwrap_or(1005))),
+                    Event::Ping(payload) if self.answers_pings => {
+                        ws::write_message(&mut pongs, Opcode::Pong, payload, Some([4, 3, 2, 1]));
+                    }
                     Event::Ping(_) | Event::Pong(_) => {}
                 }
             }
+            self.bytes(&pongs);
         }
     }
 

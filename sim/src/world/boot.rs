@@ -10,6 +10,7 @@ use ringwire::session::auth::Authenticator;
 use ringwire::session::{Sessions, Terms};
 use ringwire::shard::Shard;
 use ringwire::store::{ConversationFold, recovery};
+use ringwire::user::Users;
 use ringwire_protocol::message::Action;
 use ringwire_store::{Checkpointer, Files, RecoverOptions, Salt, When};
 
@@ -105,7 +106,8 @@ impl World {
                 let limits = terms.limits.clone();
                 let conversations = Conversations::new(recovered.states, recovered.log, limits);
                 let sessions = Sessions::new(index, Arc::clone(&terms));
-                Seat::new(Shard::new(mesh, sessions, conversations), settings.connections_max)
+                let shard = Shard::new(mesh, sessions, conversations, Users::default());
+                Seat::new(shard, settings.connections_max)
             })
             .collect();
         self.process = Some(Process {

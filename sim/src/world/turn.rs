@@ -24,6 +24,10 @@ const FILES_MAX: usize = 80;
 /// Jobs of a shard that wait: seals, one per segment that may be unsealed, and index files made anew.
 const JOBS_MAX: usize = 16;
 
+/// Letters to its home that a session sends in its life and that are never refused: that it has begun, that
+/// it lives, that it is over.
+const LETTERS_OF_A_SESSION: usize = 3;
+
 /// How long the disk has for what was accepted, microseconds.
 const STOP_GRACE_US: u64 = 10_000_000;
 
@@ -215,7 +219,8 @@ impl World {
         let awaiting_max = limits.awaiting_sync_max + answers + 2;
         // What one turn can add after the last look at the backlog: an answer to each request, and what was
         // waiting for a sync, once for every shard.
-        let requests = shards * limits.request_ring + sessions as usize * rooms;
+        let must_arrive = sessions as usize * (rooms + LETTERS_OF_A_SESSION);
+        let requests = shards * limits.request_ring + must_arrive;
         let backlog_max = limits.delivery_backlog + requests + awaiting_max * shards;
         // Those of sessions that have ended are still read for.
         let history = HistoryConfig::default();
@@ -226,7 +231,7 @@ impl World {
             (Level::Files, files, FILES_MAX),
             (Level::Jobs, jobs, JOBS_MAX),
             (Level::OwnRequests, levels.own_requests, requests),
-            (Level::RequestsWaiting, levels.requests_waiting, sessions as usize * rooms),
+            (Level::RequestsWaiting, levels.requests_waiting, must_arrive),
             (Level::DeliveriesWaiting, levels.deliveries_waiting, backlog_max),
             (Level::AwaitingSync, levels.awaiting_sync, awaiting_max),
             (Level::JournalBytes, levels.journal_bytes, 2 * pending_bytes + RECORD_BYTES_MAX),
