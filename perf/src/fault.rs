@@ -14,9 +14,17 @@ pub enum Fault {
     Server(String),
     /// The generator was the bottleneck.
     #[error(
-        "the load generator was busy for {0:.0} % of the window (more than {1:.0} %): the figure would be its own, not the server's; use --allow-saturated to record it all the same, marked"
+        "{contender}: the load generator was busy for {busy:.0} % of the window (more than {limit:.0} %): the figure \
+         would be its own, not the server's; use --allow-saturated to record it all the same, marked"
     )]
-    Saturated(f64, f64),
+    Saturated {
+        /// Whose turn it was.
+        contender: String,
+        /// Percent of the window.
+        busy: f64,
+        /// Percent that is let through.
+        limit: f64,
+    },
     /// A system call failed.
     #[error("{what}: {source}")]
     System {

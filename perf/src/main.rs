@@ -1,7 +1,9 @@
 //! `ringwire-perf`: one subcommand per thing to measure or to check against.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "what measures has a clock")]
 
+mod progress;
 mod verb;
 
 use std::io::Write as _;

@@ -122,7 +122,7 @@ fn measure(options: &Options, driver: &str, shards: u16) -> Result<Figure> {
         driver: driver.to_owned(),
         shards,
         settings: options.settings.clone(),
-        cpu: None,
+        cpus: Vec::new(),
     };
     let mut server = Ringwire::start(&setup)?;
     let receive_buffers = if driver == "epoll" { 0 } else { receive_buffers() };

@@ -1,15 +1,18 @@
 //! The subcommands that measure, and how their flags become options.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use ringwire_perf::bare;
 use ringwire_perf::fault::{Fault, Result};
-use ringwire_perf::measure::{self, Contender, Round};
-use ringwire_perf::scenario::{self, Kind, Promise};
+use ringwire_perf::measure;
+use ringwire_perf::measure::contender::Contender;
+use ringwire_perf::scenario::{self, Kind, Promise, Scenario};
+use ringwire_perf::system::processor::Split;
 use ringwire_perf::{gates, peers, report, resident, system};
+
+use crate::progress::Progress;
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -32,37 +35,7 @@ pub(crate) enum Verb {
         at_once: usize,
     },
     /// Run scenarios against the server, the bare loop and peers, in turns.
-    Run {
-        /// Names of scenarios, or files; `list` names all.
-        #[arg(required = true)]
-        scenarios: Vec<String>,
-        #[command(flatten)]
-        server: Server,
-        /// Drivers of the server to try.
-        #[arg(long, value_delimiter = ',', default_value = "uring,epoll")]
-        driver: Vec<String>,
-        /// How often each contender has its turn.
-        #[arg(long, default_value_t = 5)]
-        rounds: u32,
-        /// Peers to compare with (nats, ws, mosquitto, nchan); missing ones are skipped.
-        #[arg(long, value_delimiter = ',')]
-        peers: Vec<String>,
-        /// Leave the bare loop out.
-        #[arg(long)]
-        no_bare: bool,
-        /// Run server and generator with real-time priority: for machines shared with other work.
-        #[arg(long)]
-        real_time: bool,
-        /// Record rounds whose generator was saturated, marked, instead of failing.
-        #[arg(long)]
-        allow_saturated: bool,
-        /// Ask for this durability instead of the scenario's.
-        #[arg(long)]
-        durability: Option<Asked>,
-        /// Write no report.
-        #[arg(long)]
-        dry: bool,
-    },
+    Run(Run),
     /// Name all scenarios.
     List,
     /// Install the peers that can be installed, and say which are there.
@@ -87,6 +60,43 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 0)]
         ack_bytes: usize,
     },
+}
+
+/// What is compared, and how.
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Names of scenarios, or files; `list` names all.
+    #[arg(required = true)]
+    scenarios: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+    /// Drivers of the server to try; `none` leaves our server out.
+    #[arg(long, value_delimiter = ',', default_value = "uring,epoll")]
+    driver: Vec<String>,
+    /// How often each contender has its turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Peers to compare with (nats, ws, mosquitto, nchan); missing ones are skipped.
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Leave the bare loop out.
+    #[arg(long)]
+    no_bare: bool,
+    /// Run server and generator with real-time priority: for machines shared with other work.
+    #[arg(long)]
+    real_time: bool,
+    /// Record rounds whose generator was saturated, marked, instead of failing.
+    #[arg(long)]
+    allow_saturated: bool,
+    /// Share of the window from which on the generator counts as saturated, percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = measure::BUSY_PERCENT_MAX)]
+    busy_max: f64,
+    /// Ask for this durability instead of the scenario's.
+    #[arg(long)]
+    durability: Option<Asked>,
+    /// Write no report.
+    #[arg(long)]
+    dry: bool,
 }
 
 /// What is asked for on the command line.
@@ -124,33 +134,11 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
             };
             resident::run(&options).map(drop)
         }
-        Verb::Run {
-            scenarios,
-            server,
-            driver,
-            rounds,
-            peers,
-            no_bare,
-            real_time,
-            allow_saturated,
-            durability,
-            dry,
-        } => {
-            let options = measure::Options {
-                binary: system::server::find_binary(server.binary)?,
-                contenders: Vec::new(),
-                rounds,
-                is_real_time: real_time,
-                allow_saturated,
-                durability: durability.map(|asked| match asked {
-                    Asked::Memory => Promise::Memory,
-                    Asked::Synced => Promise::Synced,
-                }),
-            };
-            for name in scenarios {
-                one(&name, &server.set, &driver, &peers, !no_bare, dry, options.clone())?;
-            }
-            Ok(())
+        Verb::Run(run) => {
+            // All of them first: a mistake in the last file should not cost the runs before it.
+            let scenarios: Vec<Scenario> =
+                run.scenarios.iter().map(|name| scenario::read(name)).collect::<Result<_>>()?;
+            scenarios.into_iter().try_for_each(|scenario| one(scenario, &run))
         }
         Verb::List => {
             for name in scenario::names()? {
@@ -167,80 +155,94 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
     }
 }
 
-fn one(
-    name: &str,
-    settings: &[String],
-    drivers: &[String],
-    peers: &[String],
-    with_bare: bool,
-    dry: bool,
-    mut options: measure::Options,
-) -> Result<()> {
-    let mut scenario = scenario::read(name)?;
-    scenario.settings.extend_from_slice(settings);
-    if options.durability == Some(Promise::Synced) && scenario.durability != Promise::Synced {
-        scenario.name.push_str("-as-synced");
-    }
-    options.contenders = drivers.iter().cloned().map(Contender::Ringwire).collect();
-    // Neither resuming nor waiting for a disk is something that a bare loop of sends does.
-    if with_bare && scenario.kind != Kind::Reconnect && scenario.subscribers > 0 {
-        options.contenders.push(Contender::Bare { coalesces: false });
-        if scenario.coalescing {
-            options.contenders.push(Contender::Bare { coalesces: true });
-        }
-    }
-    for peer in peers {
-        match peers::find(peer) {
-            Ok(_) if scenario.kind == Kind::Fanout && scenario.subscribers > 0 => {
-                options.contenders.push(Contender::Peer(peer.clone()));
-            }
-            Ok(_) => println!("{peer}: skipped: it is compared in fan-outs only"),
-            Err(why) => println!("{peer}: skipped: {why}"),
-        }
-    }
-    if options.rounds == 0 {
-        return Err(Fault::Usage("--rounds is at least 1".to_owned()));
+fn one(mut scenario: Scenario, run: &Run) -> Result<()> {
+    scenario.settings.extend_from_slice(&run.server.set);
+    let durability = run.durability.map(|asked| match asked {
+        Asked::Memory => Promise::Memory,
+        Asked::Synced => Promise::Synced,
+    });
+    if let Some(asked) = durability.filter(|asked| *asked != scenario.durability) {
+        scenario.name.push_str(&format!("-as-{asked}"));
     }
     println!("{}: {}", scenario.name, scenario.about);
-    let total = options.contenders.len() * options.rounds as usize;
-    let mut done = 0;
-    let rounds = measure::run(&scenario, &options, &mut |round| {
-        done += 1;
-        progress(done, total, round);
-    })?;
-    let conditions = format!(
-        "{} rounds in turns, window {} s after {} s; server on one processor, generator on another{}; load average \
-         {} at the end.",
-        options.rounds,
-        scenario.window_s,
-        scenario.warm_up_s,
-        if options.is_real_time { ", both with real-time priority" } else { "" },
-        system::load_average(),
-    );
+    let contenders = contenders(&scenario, run);
+    let is_ours = |contender: &Contender| matches!(contender, Contender::Ringwire(_));
+    let binary = if contenders.iter().any(is_ours) {
+        system::server::find_binary(run.server.binary.clone())?
+    } else {
+        PathBuf::new()
+    };
+    let options = measure::Options {
+        binary,
+        contenders,
+        rounds: run.rounds,
+        is_real_time: run.real_time,
+        allow_saturated: run.allow_saturated,
+        busy_percent_max: run.busy_max,
+        durability,
+    };
+    if options.contenders.is_empty() {
+        return Err(Fault::Usage(format!("nobody is left to run {} with", scenario.name)));
+    }
+    let total = options.contenders.len() * options.rounds as usize * scenario.steps().len();
+    let mut progress = Progress::new(total);
+    let rounds = measure::run(&scenario, &options, &mut |round| progress.show(round));
+    drop(progress);
+    let rounds = rounds?;
+    let conditions = conditions(&scenario, &options)?;
     println!("\n{}", report::table(&scenario, &conditions, &rounds));
-    if !dry {
+    if !run.dry {
         println!("{}", report::write(&scenario, &conditions, &rounds)?.display());
     }
     Ok(())
 }
 
-/// A line per turn; on a terminal it replaces the one before.
-fn progress(done: usize, total: usize, round: &Round) {
-    let line = format!(
-        "[{done}/{total}] {:24} {:.3} µs/delivery, {:.0} k/s, p99 {:.2} ms, generator {:.0} % busy{}",
-        round.contender,
-        round.cpu_us,
-        round.per_second / 1e3,
-        round.latency_us.get("p99").copied().unwrap_or(0.0) / 1e3,
-        round.busy_percent,
-        if round.is_saturated { " SATURATED" } else { "" },
-    );
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{line}");
-        if done == total {
-            eprintln!();
+/// Who can be measured with this scenario, in the order of their turns; says who cannot.
+fn contenders(scenario: &Scenario, run: &Run) -> Vec<Contender> {
+    let mut contenders = Vec::new();
+    for driver in run.driver.iter().filter(|driver| *driver != "none") {
+        contenders.push(Contender::Ringwire(driver.clone()));
+        if let Some(versus) = &scenario.versus {
+            contenders.push(Contender::Versus { driver: driver.clone(), name: versus.name.clone() });
         }
-    } else {
-        eprintln!("{line}");
     }
+    // Neither resuming nor waiting for a disk is something that a bare loop of sends does.
+    if !run.no_bare && scenario.kind != Kind::Reconnect && scenario.subscribers > 0 {
+        contenders.push(Contender::Bare { coalesces: false });
+        if scenario.coalescing {
+            contenders.push(Contender::Bare { coalesces: true });
+        }
+    }
+    let suits_peers = match scenario.kind {
+        // Not all of them acknowledge.
+        Kind::Fanout => scenario.subscribers > 0 && scenario.read_every_ms.is_none(),
+        Kind::Idle => true,
+        Kind::Echo | Kind::Connect | Kind::Reconnect => false,
+    };
+    for peer in &run.peers {
+        match peers::find(peer) {
+            Ok(_) if suits_peers => contenders.push(Contender::Peer(peer.clone())),
+            Ok(_) => println!("{peer}: skipped: this scenario asks for more than peers are compared in"),
+            Err(why) => println!("{peer}: skipped: {why}"),
+        }
+    }
+    contenders
+}
+
+fn conditions(scenario: &Scenario, options: &measure::Options) -> Result<String> {
+    let shards = scenario.shards.max(scenario.versus().map_or(0, |other| other.shards));
+    let split = Split::of(shards)?;
+    let placed = if split.server.contains(&split.load) {
+        "the generator sleeps and shares the last processor with a shard where the server has all of them"
+    } else {
+        "server and generator on processors of their own"
+    };
+    Ok(format!(
+        "{} rounds in turns, window {} s after {} s; {placed}{}; load average {} at the end.",
+        options.rounds,
+        scenario.window_s,
+        scenario.warm_up_s,
+        if options.is_real_time { ", both with real-time priority" } else { "" },
+        system::load_average(),
+    ))
 }

@@ -1,15 +1,18 @@
 //! Pace: publishing in a closed loop (so many under way) or an open one (so many per second), for a time.
 //!
 //! Closed: `window` messages of a room are under way; the next goes out when *every* subscriber has the
-//! oldest. Open: every publish has an intended time, from which latencies are counted, whether or not it
-//! could be sent then; so a server that stalls cannot hide behind a generator that waits for it.
+//! oldest. Acknowledged: the same of each publisher, when the oldest is acknowledged; subscribers are read now
+//! and then only, which makes the generator cheap. Open: every publish has an intended time, from which
+//! latencies are counted, whether or not it could be sent then; so a server that stalls cannot hide behind a
+//! generator that waits for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::adapter::{Adapter, Item};
-use super::engine::Engine;
+use super::adapter::{Adapter, Item, Role};
+use super::engine::{Each, Engine};
 use super::room::{Rooms, histogram};
 use crate::fault::{Fault, Result};
 use crate::system::now_ns;
@@ -29,6 +32,13 @@ pub enum Pace {
         window: u32,
         /// Publish a whole window when the last one is complete, instead of one for one.
         whole: bool,
+    },
+    /// So many publishes of each publisher without an acknowledgement.
+    Acknowledged {
+        /// How many.
+        window: u32,
+        /// How long what came for subscribers is left in the kernel.
+        read_every: Duration,
     },
     /// So many publishes per second in all.
     Open {
@@ -84,6 +94,8 @@ struct Driver<'a> {
     is_due: Vec<bool>,
     /// Per connection: the room it publishes to, where that is one.
     only_room: Vec<Option<u32>>,
+    /// Of publishers paced by acknowledgements: their rooms, and which comes next.
+    turns: Vec<(u32, Vec<u32>, usize)>,
     /// Open loop: the next publish.
     next: u64,
     started_ns: u64,
@@ -108,6 +120,7 @@ pub fn drive<A: Adapter>(
     let (mut opened_ns, mut waited_ns, mut received_bytes) = (0, 0, 0);
     let mut seen = None;
     let (mut last_count, mut last_change) = (0, now_ns());
+    let mut sweep = Sweep::new(plan, engine)?;
     loop {
         let now = now_ns();
         if !in_window && seen.is_none() && now >= begin {
@@ -138,7 +151,7 @@ pub fn drive<A: Adapter>(
             driver.publish(engine, rooms, &mut touched, now);
             driver.flush(engine)?;
         }
-        engine.turn(Some(Duration::from_millis(1)), &mut |adapter, connection, item, at| match item {
+        let mut each = |adapter: &A, connection, item: Item<'_>, at| match item {
             Item::Message(message) => rooms.on_message(adapter, connection, message, at),
             Item::Ack => {
                 driver.on_ack(rooms, connection, at);
@@ -146,7 +159,9 @@ pub fn drive<A: Adapter>(
             }
             Item::Refused(why) => Err(Fault::Server(format!("connection {connection}: {why}"))),
             Item::Echo(_) | Item::Page(..) | Item::Other => Ok(()),
-        })?;
+        };
+        engine.turn(Some(Duration::from_millis(1)), &mut each)?;
+        sweep.run(engine, now, &mut each)?;
         if rooms.deliveries != last_count {
             (last_count, last_change) = (rooms.deliveries, now);
         } else if now.saturating_sub(last_change) > 1_000_000_000 {
@@ -158,6 +173,41 @@ pub fn drive<A: Adapter>(
                 )));
             }
         }
+    }
+}
+
+/// Subscribers that are read now and then, instead of when something has come.
+struct Sweep {
+    of: Vec<u32>,
+    every_ns: u64,
+    next_ns: u64,
+}
+
+impl Sweep {
+    /// Everybody who subscribes and reads, where the pace asks for it; else nobody.
+    fn new<A: Adapter>(plan: &Plan, engine: &mut Engine<A>) -> Result<Self> {
+        let Pace::Acknowledged { read_every, .. } = plan.pace else {
+            return Ok(Sweep { of: Vec::new(), every_ns: u64::MAX, next_ns: u64::MAX });
+        };
+        let of: Vec<u32> = (0..)
+            .zip(engine.connections())
+            .filter(|(_, connection)| {
+                matches!(connection.who.role, Role::Subscriber(_)) && !connection.is_stopped()
+            })
+            .map(|(index, _)| index)
+            .collect();
+        for index in &of {
+            engine.stop_reading(*index, true)?;
+        }
+        Ok(Sweep { of, every_ns: read_every.as_nanos() as u64, next_ns: 0 })
+    }
+
+    fn run<A: Adapter>(&mut self, engine: &mut Engine<A>, now: u64, each: &mut Each<'_, A>) -> Result<()> {
+        if now < self.next_ns {
+            return Ok(());
+        }
+        self.next_ns = now + self.every_ns;
+        self.of.iter().try_for_each(|index| engine.receive(*index, each))
     }
 }
 
@@ -218,6 +268,15 @@ fn only_rooms(plan: &Plan, connections: usize) -> Vec<Option<u32>> {
     only.into_iter().zip(counts).map(|(room, count)| room.filter(|_| count == 1)).collect()
 }
 
+/// Every publisher with its rooms.
+fn turns(plan: &Plan) -> Vec<(u32, Vec<u32>, usize)> {
+    let mut turns: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (room, publisher) in (0..).zip(&plan.publishers) {
+        turns.entry(*publisher).or_default().push(room);
+    }
+    turns.into_iter().map(|(publisher, rooms)| (publisher, rooms, 0)).collect()
+}
+
 impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, connections: usize, rooms: &Rooms) -> Self {
         Driver {
@@ -228,6 +287,7 @@ impl<'a> Driver<'a> {
             due: Vec::new(),
             is_due: vec![false; connections],
             only_room: only_rooms(plan, connections),
+            turns: turns(plan),
             next: 0,
             started_ns: now_ns(),
         }
@@ -264,6 +324,16 @@ impl<'a> Driver<'a> {
                     false
                 });
             }
+            Pace::Acknowledged { window, .. } => {
+                let mut turns = std::mem::take(&mut self.turns);
+                for (publisher, of, next) in &mut turns {
+                    while self.unacknowledged[*publisher as usize] < window {
+                        self.publish_one(engine, rooms, of[*next], now);
+                        *next = (*next + 1) % of.len();
+                    }
+                }
+                self.turns = turns;
+            }
             Pace::Open { per_second } => loop {
                 let intended = self.started_ns + (self.next as f64 / per_second * 1e9) as u64;
                 let room = self.plan.order[(self.next % self.plan.order.len() as u64) as usize];
@@ -284,7 +354,7 @@ impl<'a> Driver<'a> {
         intended_ns: u64,
     ) -> bool {
         let publisher = self.plan.publishers[room as usize];
-        if self.plan.is_acknowledged {
+        if self.plan.is_acknowledged || matches!(self.plan.pace, Pace::Acknowledged { .. }) {
             let waiting = &mut self.unacknowledged[publisher as usize];
             if *waiting >= UNACKNOWLEDGED_MAX {
                 return false;

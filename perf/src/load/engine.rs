@@ -52,6 +52,14 @@ pub struct Connection {
     unsent: Vec<u8>,
 }
 
+impl Connection {
+    /// Whether it is not read for the time being.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+}
+
 /// All connections of a run.
 pub struct Engine<A> {
     /// The protocol.
@@ -298,7 +306,11 @@ impl<A: Adapter> Engine<A> {
         Ok(found)
     }
 
-    fn receive(&mut self, index: u32, each: &mut Each<'_, A>) -> Result<()> {
+    /// Takes what has come on a connection, as far as one read goes.
+    ///
+    /// # Errors
+    /// As for [`Engine::turn`].
+    pub fn receive(&mut self, index: u32, each: &mut Each<'_, A>) -> Result<()> {
         let connection = &mut self.connections[index as usize];
         let Some(mut stream) = connection.stream.as_ref() else { return Ok(()) };
         let count = match stream.read(&mut self.buffer) {

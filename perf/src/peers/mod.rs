@@ -49,11 +49,11 @@ pub trait Peer {
     /// The command that installs it, if that is ours to run.
     fn install() -> Option<Command>;
 
-    /// Starts it on one processor.
+    /// Starts it on these processors.
     ///
     /// # Errors
     /// It does not start.
-    fn start(cpu: usize) -> Result<Running<Self::Adapter>>;
+    fn start(cpus: &[usize]) -> Result<Running<Self::Adapter>>;
 }
 
 /// Names of all peers.

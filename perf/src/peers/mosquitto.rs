@@ -25,7 +25,7 @@ impl Peer for Mosquitto {
         None
     }
 
-    fn start(cpu: usize) -> Result<Running<Mqtt>> {
+    fn start(cpus: &[usize]) -> Result<Running<Mqtt>> {
         let program = Self::find().map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         // 2.0.11 refuses to start with a WebSocket listener alone.
@@ -42,7 +42,7 @@ impl Peer for Mosquitto {
         )?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&config);
-        let mut process = Process::start(Self::NAME, command, Some(cpu))?;
+        let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         Ok(Running { process, address, adapter: Mqtt, is_acknowledged: false, folder })
     }

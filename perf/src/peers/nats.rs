@@ -32,7 +32,7 @@ impl Peer for Nats {
         Some(command)
     }
 
-    fn start(cpu: usize) -> Result<Running<NatsAdapter>> {
+    fn start(cpus: &[usize]) -> Result<Running<NatsAdapter>> {
         let program = Self::find().map_err(crate::fault::Fault::Usage)?;
         let (folder, address) = place()?;
         let (_, clients) = place()?;
@@ -45,7 +45,7 @@ impl Peer for Nats {
         )?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&config);
-        let mut process = Process::start(Self::NAME, command, Some(cpu))?;
+        let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         Ok(Running { process, address, adapter: NatsAdapter, is_acknowledged: false, folder })
     }

@@ -35,7 +35,7 @@ impl Peer for Nchan {
         None
     }
 
-    fn start(cpu: usize) -> Result<Running<NchanAdapter>> {
+    fn start(cpus: &[usize]) -> Result<Running<NchanAdapter>> {
         let program = Self::find().map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         let path = folder.path().display();
@@ -57,7 +57,7 @@ impl Peer for Nchan {
         )?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&config).arg("-p").arg(folder.path()).arg("-e").arg("stderr");
-        let mut process = Process::start(Self::NAME, command, Some(cpu))?;
+        let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         Ok(Running { process, address, adapter: NchanAdapter, is_acknowledged: false, folder })
     }

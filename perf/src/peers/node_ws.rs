@@ -33,13 +33,13 @@ impl Peer for NodeWs {
         Some(command)
     }
 
-    fn start(cpu: usize) -> Result<Running<Bare>> {
+    fn start(cpus: &[usize]) -> Result<Running<Bare>> {
         let package = Self::find().map_err(Fault::Usage)?;
         let node = super::installed("node", "nodejs").map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         let mut command = Command::new(node);
         command.arg(workspace().join("perf/peers/ws.js")).arg(package).arg(address.port().to_string());
-        let mut process = Process::start(Self::NAME, command, Some(cpu))?;
+        let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         // As much around a body as the adapter itself needs.
         let adapter = Bare { around_body: 8, echo_bytes: 16 };

@@ -3,7 +3,10 @@
 //! A figure is a median of rounds with the smallest and the largest; a ratio is taken within each round, so
 //! that what the machine did in that round is on both sides, and then the median of those.
 
+mod charts;
 pub mod plot;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +15,6 @@ use std::path::{Path, PathBuf};
 use crate::fault::{Fault, Result};
 use crate::measure::Round;
 use crate::scenario::Scenario;
-use plot::{Chart, Series};
 
 /// The folder of reports.
 #[must_use]
@@ -64,76 +66,133 @@ fn contenders(rounds: &[Round]) -> Vec<&str> {
     names
 }
 
-/// The ratio of two contenders' processor time per delivery, round by round.
+/// A figure of a round; `None` where it was not taken.
+pub type Figure<'a> = &'a dyn Fn(&Round) -> Option<f64>;
+
+/// Processor time per delivery.
+fn cpu(round: &Round) -> Option<f64> {
+    Some(round.cpu_us)
+}
+
+/// A latency percentile, ms.
+fn latency(percentile: &'static str) -> impl Fn(&Round) -> Option<f64> {
+    move |round| round.latency_us.get(percentile).map(|us| us / 1e3)
+}
+
+/// The ratio of one figure of two contenders at the same step, round by round.
 #[must_use]
-pub fn ratio(rounds: &[Round], of: &str, to: &str) -> Option<Spread> {
+pub fn ratio(rounds: &[Round], of: &str, to: &str, step: Option<f64>, figure: Figure<'_>) -> Option<Spread> {
     let by_round = |name: &str| -> BTreeMap<u32, f64> {
-        rounds
-            .iter()
-            .filter(|round| round.contender == name)
-            .map(|round| (round.round, round.cpu_us))
-            .collect()
+        let rounds = rounds.iter().filter(|round| round.contender == name && round.step == step);
+        rounds.filter_map(|round| Some((round.round, figure(round)?))).collect()
     };
     let base = by_round(to);
-    spread(by_round(of).into_iter().filter_map(|(round, cpu_us)| Some(cpu_us / base.get(&round)?)))
+    spread(
+        by_round(of)
+            .into_iter()
+            .filter_map(|(round, value)| Some(value / base.get(&round).filter(|base| **base > 0.0)?)),
+    )
 }
 
 /// The table of a scenario.
 #[must_use]
 pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String {
-    let mut out = format!("# {}\n\n{}\n\n{conditions}\n\n", scenario.name, scenario.about);
     let names = contenders(rounds);
     let bases: Vec<&str> = names.iter().copied().filter(|name| name.starts_with("bare")).collect();
-    out.push_str("| who | CPU µs per delivery |");
-    for base in &bases {
-        let _ = write!(out, " ratio to {base} |");
+    let steps = scenario.steps();
+    let mut columns = vec!["who".to_owned()];
+    if !scenario.steps.is_empty() {
+        columns.push(scenario.step_name().to_owned());
     }
-    out.push_str(" deliveries/s | p50 ms | p99 ms | p99.9 ms | RSS MiB | generator busy % | others on its core % | rounds |\n|---|---|");
-    out.push_str(&"---|".repeat(bases.len() + 8));
-    out.push('\n');
-    for name in names {
-        let of: Vec<&Round> = rounds.iter().filter(|round| round.contender == name).collect();
-        let show = |value: &dyn Fn(&Round) -> f64| {
-            spread(of.iter().map(|round| value(round)))
-                .map_or_else(|| "n/a".to_owned(), |spread| spread.to_string())
-        };
-        let median = |value: &dyn Fn(&Round) -> f64| {
-            spread(of.iter().map(|round| value(round))).map_or(0.0, |spread| spread.median)
-        };
-        let latency = |percentile: &'static str| {
-            median(&move |round: &Round| round.latency_us.get(percentile).copied().unwrap_or(0.0) / 1e3)
-        };
-        let _ = write!(out, "| {name} | {} |", show(&|round| round.cpu_us));
-        for base in &bases {
-            let text = ratio(rounds, name, base).map_or_else(|| "n/a".to_owned(), |ratio| ratio.to_string());
-            let _ = write!(out, " {text} |");
+    columns.push("CPU µs per delivery".to_owned());
+    columns.extend(bases.iter().map(|base| format!("ratio to {base}")));
+    let others = ["deliveries/s", "p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "RSS B per connection"];
+    columns.extend(others.map(str::to_owned));
+    columns.extend(["generator busy %", "others on its cores %", "rounds"].map(str::to_owned));
+    let mut out = format!("# {}\n\n{}\n\n{conditions}\n\n", scenario.name, scenario.about);
+    let _ = writeln!(out, "| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
+    for name in names.iter().copied() {
+        for step in &steps {
+            let cells = row(rounds, name, *step, &bases);
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
-        let saturated = of.iter().filter(|round| round.is_saturated).count();
-        let _ = writeln!(
+    }
+    out.push_str(&halves(scenario, rounds, &names));
+    out
+}
+
+fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str]) -> Vec<String> {
+    let of: Vec<&Round> =
+        rounds.iter().filter(|round| round.contender == name && round.step == step).collect();
+    let median = |figure: Figure<'_>, digits: usize| {
+        let found = spread(of.iter().filter_map(|round| figure(round)));
+        found.map_or_else(|| "n/a".to_owned(), |spread| format!("{:.digits$}", spread.median))
+    };
+    let shown = |spread: Option<Spread>| spread.map_or_else(|| "n/a".to_owned(), |spread| spread.to_string());
+    let mut cells = vec![name.to_owned()];
+    cells.extend(step.map(|step| step.to_string()));
+    cells.push(shown(spread(of.iter().filter_map(|round| cpu(round)))));
+    cells.extend(bases.iter().map(|base| shown(ratio(rounds, name, base, step, &cpu))));
+    cells.push(match spread(of.iter().map(|round| round.per_second)) {
+        Some(Spread { median, .. }) if median >= 10_000.0 => format!("{:.0} k", median / 1e3),
+        Some(Spread { median, .. }) => format!("{median:.0}"),
+        None => "n/a".to_owned(),
+    });
+    cells.extend(["p50", "p99", "p99.9"].map(|percentile| median(&latency(percentile), 2)));
+    cells.push(median(&|round| Some(round.resident_bytes as f64 / f64::from(1 << 20)), 1));
+    cells.push(median(&per_connection, 0));
+    cells.push(median(&|round| Some(round.busy_percent), 0));
+    cells.push(median(&|round| Some(round.others_percent), 0));
+    let mut count = of.len().to_string();
+    let saturated = of.iter().filter(|round| round.is_saturated).count();
+    if saturated > 0 {
+        let _ = write!(count, " ({saturated} SATURATED: lower bounds)");
+    }
+    let behind = of.iter().filter(|round| round.is_behind()).count();
+    if behind > 0 {
+        let reached = median(&|round| round.reached_percent, 0);
+        let _ = write!(count, " ({behind} BEHIND: {reached} % of the rate)");
+    }
+    cells.push(count);
+    cells
+}
+
+/// Growth of resident memory per connection, bytes.
+fn per_connection(round: &Round) -> Option<f64> {
+    let growth = round.resident_bytes as f64 - round.resident_before_bytes as f64;
+    (round.connections > 0).then(|| growth / f64::from(round.connections))
+}
+
+/// A scenario against its other half, one line per driver.
+fn halves(scenario: &Scenario, rounds: &[Round], names: &[&str]) -> String {
+    let mut out = String::new();
+    let Some(versus) = &scenario.versus else { return out };
+    for name in names {
+        let other = format!("{name}, {}", versus.name);
+        let ratio =
+            |figure: Figure<'_>| ratio(rounds, name, &other, None, figure).map(|spread| spread.to_string());
+        let (Some(throughput), Some(cpu)) = (ratio(&|round| Some(round.per_second)), ratio(&cpu)) else {
+            continue;
+        };
+        let p99 = ratio(&latency("p99")).unwrap_or_else(|| "n/a".to_owned());
+        let _ = write!(
             out,
-            " {} k | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} | {:.0} | {}{} |",
-            (median(&|round| round.per_second) / 1e3).round(),
-            latency("p50"),
-            latency("p99"),
-            latency("p99.9"),
-            median(&|round| round.resident_bytes as f64) / f64::from(1 << 20),
-            median(&|round| round.busy_percent),
-            median(&|round| round.others_percent),
-            of.len(),
-            if saturated > 0 { format!(" ({saturated} SATURATED: lower bounds)") } else { String::new() },
+            "\n{name} against {}, in the same rounds: deliveries/s {throughput}x, CPU per delivery {cpu}x, \
+             p99 {p99}x.\n",
+            versus.name
         );
     }
     out
 }
 
-/// Writes the three files of a scenario; where the table is.
+/// Writes the files of a scenario; where the table is.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> Result<PathBuf> {
     let folder = folder();
     std::fs::create_dir_all(&folder).map_err(Fault::system(format!("making {}", folder.display())))?;
-    let place = |ending: &str| folder.join(format!("{}.{ending}", scenario.name));
+    let place = |ending: &str| folder.join(format!("{}{ending}", scenario.name));
     let save = |path: &Path, text: &str| {
         std::fs::write(path, text).map_err(Fault::system(format!("writing {}", path.display())))
     };
@@ -144,42 +203,14 @@ pub fn write(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> Result<
         );
         lines.push('\n');
     }
-    save(&place("jsonl"), &lines)?;
+    save(&place(".jsonl"), &lines)?;
     let mut text = table(scenario, conditions, rounds);
-    let chart = latencies(scenario, rounds);
-    if !chart.is_empty() {
-        save(&place("svg"), &chart.svg())?;
-        let _ = write!(text, "\n![latency percentiles]({}.svg)\n", scenario.name);
+    for (what, chart) in charts::charts(scenario, rounds) {
+        save(&place(&format!("-{what}.svg")), &chart.svg())?;
+        let _ = write!(text, "\n![{}]({}-{what}.svg)\n", chart.title, scenario.name);
     }
-    save(&place("md"), &text)?;
-    Ok(place("md"))
-}
-
-/// Latency over percentile, a line per contender.
-fn latencies(scenario: &Scenario, rounds: &[Round]) -> Chart {
-    const PERCENTILES: [&str; 4] = ["p50", "p90", "p99", "p99.9"];
-    let series = contenders(rounds)
-        .into_iter()
-        .filter_map(|name| {
-            let points: Option<Vec<(f64, f64)>> = (0u32..)
-                .zip(PERCENTILES)
-                .map(|(x, percentile)| {
-                    let of = rounds.iter().filter(|round| round.contender == name);
-                    let values = of.filter_map(|round| round.latency_us.get(percentile).copied());
-                    let median = spread(values)?.median / 1e3;
-                    (median > 0.0).then_some((f64::from(x), median))
-                })
-                .collect();
-            Some(Series { name: name.to_owned(), points: points? })
-        })
-        .collect();
-    Chart {
-        title: format!("{}: latency by percentile", scenario.name),
-        x: "percentile".to_owned(),
-        y: "ms".to_owned(),
-        x_names: PERCENTILES.iter().map(|name| (*name).to_owned()).collect(),
-        series,
-    }
+    save(&place(".md"), &text)?;
+    Ok(place(".md"))
 }
 
 /// Joins all tables into one page; where it is.
@@ -205,47 +236,4 @@ pub fn page() -> Result<PathBuf> {
     let path = folder.join("README.md");
     std::fs::write(&path, text).map_err(Fault::system(format!("writing {}", path.display())))?;
     Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn round(contender: &str, round: u32, cpu_us: f64) -> Round {
-        Round {
-            scenario: "s".to_owned(),
-            contender: contender.to_owned(),
-            round,
-            deliveries: 1,
-            publishes: 1,
-            window_s: 1.0,
-            cpu_us,
-            per_second: 1.0,
-            latency_us: [("p50".to_owned(), 1.0)].into(),
-            resident_bytes: 1,
-            busy_percent: 1.0,
-            others_percent: 0.0,
-            is_saturated: false,
-        }
-    }
-
-    #[test]
-    fn a_ratio_is_taken_within_a_round() {
-        // The machine was twice as slow in the second round: the ratio must not notice.
-        let rounds = [
-            round("a", 0, 1.1),
-            round("bare", 0, 1.0),
-            round("a", 1, 2.2),
-            round("bare", 1, 2.0),
-            round("a", 2, 9.0),
-        ];
-        let ratio = ratio(&rounds, "a", "bare").expect("two rounds have both");
-        assert!((ratio.min - 1.1).abs() < 1e-9 && (ratio.max - 1.1).abs() < 1e-9, "{ratio}");
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_is_between_the_two() {
-        assert_eq!(spread([4.0, 1.0, 2.0, 3.0]).map(|spread| spread.median), Some(2.5));
-        assert_eq!(spread([]), None);
-    }
 }

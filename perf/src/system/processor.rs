@@ -1,32 +1,52 @@
 //! Processors: who runs where, and what a process has used.
 
+use std::sync::OnceLock;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::fault::{Fault, Result};
 
-/// Which processor serves and which generates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which processors serve and which one generates.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// The server's.
-    pub server: usize,
-    /// The generator's.
+    pub server: Vec<usize>,
+    /// The generator's; one of the server's where there are no more.
     pub load: usize,
 }
 
-/// The first processor of the process's set for the server, the last for the generator.
-///
-/// # Errors
-/// Where there is only one: each would measure the other.
-pub fn split() -> Result<Split> {
-    let set =
-        sched_getaffinity(None).map_err(|error| Fault::system("reading the processors")(error.into()))?;
-    let mut allowed = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu));
-    match (allowed.next(), allowed.next_back()) {
-        (Some(server), Some(load)) => Ok(Split { server, load }),
-        _ => Err(Fault::Machine(
-            "server and generator need a processor each, and this process may use one only".to_owned(),
-        )),
+impl Split {
+    /// The last processor of the process's set for the generator, the first for a server of one shard (or of
+    /// its default number); a server of more shards gets as many, counted from the first.
+    ///
+    /// # Errors
+    /// Where there is only one, or fewer than shards: each would measure the other.
+    pub fn of(shards: u16) -> Result<Self> {
+        static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+        // Read once: from the first measurement on, this process is bound to the generator's.
+        Self::among(ALLOWED.get_or_init(allowed_now).clone(), shards)
     }
+
+    fn among(allowed: Vec<usize>, shards: u16) -> Result<Self> {
+        let needed = usize::from(shards.max(1));
+        match allowed.last() {
+            Some(last) if allowed.len() >= needed.max(2) => {
+                Ok(Split { load: *last, server: allowed.into_iter().take(needed).collect() })
+            }
+            _ => Err(Fault::Machine(format!(
+                "{needed} processors for the server and one for the generator are needed, and this process may \
+                 use {}",
+                allowed.len()
+            ))),
+        }
+    }
+}
+
+/// What this process may use; nothing where the kernel does not say.
+fn allowed_now() -> Vec<usize> {
+    sched_getaffinity(None)
+        .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
+        .unwrap_or_default()
 }
 
 /// Binds the calling thread, and what it starts from now on, to one processor.
@@ -90,6 +110,15 @@ pub fn busy_ns(cpu: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generator_shares_a_processor_only_where_shards_take_all() {
+        let split = |shards| Split::among(vec![2, 5, 7], shards);
+        assert_eq!(split(1).expect("enough"), Split { server: vec![2], load: 7 });
+        assert_eq!(split(2).expect("enough"), Split { server: vec![2, 5], load: 7 });
+        assert_eq!(split(3).expect("enough"), Split { server: vec![2, 5, 7], load: 7 });
+        assert!(split(4).is_err() && Split::among(vec![0], 1).is_err());
+    }
 
     #[test]
     fn used_time_grows_with_work() {

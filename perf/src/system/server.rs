@@ -63,14 +63,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, bound to processor `cpu` if one is given, and keeps what it says.
+    /// Starts `command`, bound to these processors (to none: free to use all), and keeps what it says.
     ///
     /// # Errors
     /// Where it does not start.
-    pub fn start(name: &str, mut command: Command, cpu: Option<usize>) -> Result<Self> {
-        if let Some(cpu) = cpu {
+    pub fn start(name: &str, mut command: Command, cpus: &[usize]) -> Result<Self> {
+        if !cpus.is_empty() {
+            let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
             let mut bound = Command::new("taskset");
-            bound.arg("-c").arg(cpu.to_string()).arg(command.get_program()).args(command.get_args());
+            bound.arg("-c").arg(cpus.join(",")).arg(command.get_program()).args(command.get_args());
             for (key, value) in command.get_envs() {
                 match value {
                     Some(value) => bound.env(key, value),
@@ -130,6 +131,19 @@ impl Process {
             }
             Err(error) => Err(Fault::system(format!("waiting for {}", self.name))(error)),
         }
+    }
+
+    /// The same, but gives it `patience` to end.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn check_for(&mut self, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            self.check()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Waits until `found` finds something in a line of its standard output.
@@ -217,8 +231,8 @@ pub struct Setup {
     pub shards: u16,
     /// Further `--set` assignments.
     pub settings: Vec<String>,
-    /// The processor it is bound to; `None`: all.
-    pub cpu: Option<usize>,
+    /// The processors it is bound to; none: all.
+    pub cpus: Vec<usize>,
 }
 
 /// A running Ringwire server with a data directory of its own.
@@ -263,7 +277,7 @@ impl Ringwire {
         for setting in &setup.settings {
             command.args(["--set", setting]);
         }
-        let mut process = Process::start("ringwire", command, setup.cpu)?;
+        let mut process = Process::start("ringwire", command, &setup.cpus)?;
         let address = process.wait_for_line(|line| {
             line.trim()
                 .strip_prefix("clients")?

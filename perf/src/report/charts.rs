@@ -1,0 +1,70 @@
+//! Which plots a scenario has: latency by percentile; with steps, what is reached over what is asked for.
+
+use super::plot::{Chart, Scale, Series};
+use super::{Figure, contenders, latency, spread};
+use crate::measure::Round;
+use crate::scenario::{Kind, Scenario};
+
+/// The plots, with the last part of their files' names; those without a line are left out.
+pub(super) fn charts(scenario: &Scenario, rounds: &[Round]) -> Vec<(&'static str, Chart)> {
+    let mut charts = Vec::new();
+    if scenario.steps.is_empty() {
+        charts.push(("latency", by_percentile(scenario, rounds)));
+    } else if scenario.kind == Kind::Idle {
+        let memory = |round: &Round| Some(round.resident_bytes as f64 / f64::from(1 << 20));
+        charts.push(("memory", over_steps(scenario, rounds, "memory over connections", "MiB", &memory)));
+    } else {
+        let reached = |round: &Round| Some(round.publishes as f64 / round.window_s);
+        let title = "throughput over load";
+        charts.push(("throughput", over_steps(scenario, rounds, title, "publishes/s", &reached)));
+        let mut waits = over_steps(scenario, rounds, "p99 over load", "ms", &latency("p99"));
+        waits.scale = Scale::Logarithmic;
+        charts.push(("latency", waits));
+    }
+    charts.retain(|(_, chart)| !chart.is_empty());
+    charts
+}
+
+/// Latency over percentile, a line per contender.
+fn by_percentile(scenario: &Scenario, rounds: &[Round]) -> Chart {
+    const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
+    let line = |name: &str| {
+        let point = |percentile| {
+            let of = rounds.iter().filter(|round| round.contender == name);
+            spread(of.filter_map(latency(percentile))).map(|spread| spread.median)
+        };
+        let points: Option<Vec<(f64, f64)>> = (0u32..)
+            .zip(PERCENTILES)
+            .map(|(x, percentile)| Some((f64::from(x), point(percentile)?)))
+            .collect();
+        Some(Series { name: name.to_owned(), points: points? })
+    };
+    Chart {
+        title: format!("{}: latency by percentile", scenario.name),
+        x: "percentile".to_owned(),
+        y: "ms".to_owned(),
+        scale: Scale::Logarithmic,
+        x_names: PERCENTILES.map(str::to_owned).into(),
+        series: contenders(rounds).into_iter().filter_map(line).collect(),
+    }
+}
+
+/// A figure over the scenario's steps, a line per contender.
+fn over_steps(scenario: &Scenario, rounds: &[Round], title: &str, unit: &str, figure: Figure<'_>) -> Chart {
+    let line = |name: &str| {
+        let point = |step: f64| {
+            let of = rounds.iter().filter(|round| round.contender == name && round.step == Some(step));
+            Some((step, spread(of.filter_map(figure))?.median))
+        };
+        let points: Vec<(f64, f64)> = scenario.steps.iter().filter_map(|step| point(*step)).collect();
+        (!points.is_empty()).then(|| Series { name: name.to_owned(), points })
+    };
+    Chart {
+        title: format!("{}: {title}", scenario.name),
+        x: scenario.step_name().to_owned(),
+        y: unit.to_owned(),
+        scale: Scale::Linear,
+        x_names: Vec::new(),
+        series: contenders(rounds).into_iter().filter_map(line).collect(),
+    }
+}
