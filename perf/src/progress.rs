@@ -66,11 +66,9 @@ fn line(round: &Round) -> String {
 
 /// `[####----] 3/10, 20 s left`: what is left is as long as what was, per turn.
 fn bar(done: usize, total: usize, took: Duration) -> String {
-    let full = if total == 0 { WIDTH } else { done * WIDTH / total };
-    let left = match done {
-        0 => String::new(),
-        _ => format!(", {} s left", took.as_secs() * (total - done) as u64 / done as u64),
-    };
+    let full = (done * WIDTH).checked_div(total).unwrap_or(WIDTH);
+    let left = (took.as_secs() * (total - done) as u64).checked_div(done as u64);
+    let left = left.map(|seconds| format!(", {seconds} s left")).unwrap_or_default();
     format!("[{}{}] {done}/{total}{left}", "#".repeat(full), "-".repeat(WIDTH - full))
 }
 
