@@ -23,9 +23,8 @@ pub const LETTERS_PER_TURN: usize = 1024;
 /// Bytes of a stalled connection that are kept in user memory; beyond it the connection is cut.
 pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 
-/// Receive buffers that all connections of a shard share. The kernel takes them in turn, so all of them
-/// become resident: 1 MiB per shard, a tenth of what ten thousand idle connections may cost. A turn that runs
-/// out of them goes on in the next.
+/// Receive buffers that all connections of a shard share, at most: 1 MiB per shard. A quarter is in use at first,
+/// and twice as many after each turn that ran out of them, which goes on in the next.
 pub const RECEIVE_BUFFERS: u16 = 512;
 
 /// Bytes of one receive buffer: a whole turn's frames of nearly every client.

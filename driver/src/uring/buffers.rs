@@ -2,10 +2,12 @@
 //!
 //! The kernel takes the buffer at the head of a ring of descriptions when bytes arrive, so an idle
 //! connection owns none; we put it back at the tail when the bytes were handed over. Both lie in anonymous
-//! mappings: a buffer that was never used costs no memory.
+//! mappings: a buffer that was never used costs no memory. The kernel takes buffers in turn, so all that it
+//! was ever given become resident however little arrives; it gets a part of them, and more each time that a
+//! turn has run out.
 //!
-//! Invariants: every buffer is either the kernel's (described between head and tail) or named by exactly
-//! one completion that was not handled yet; only the latter are touched here.
+//! Invariants: every buffer that is `given` is either the kernel's (described between head and tail) or named
+//! by exactly one completion that was not handled yet; only the latter are touched here.
 
 use std::io;
 use std::ptr::NonNull;
@@ -17,28 +19,44 @@ use io_uring::types::BufRingEntry;
 /// The only group of buffers.
 pub(super) const GROUP: u16 = 0;
 
+/// The part of the buffers that the kernel is given at first: a quarter of a mebibyte by the server's limits, which
+/// is 26 bytes for each of ten thousand idle connections where all of them would be 105.
+const FIRST_PART: u16 = 4;
+
 pub(super) struct Buffers {
     /// `count` descriptions; the tail lies in the first one's reserved field, as the kernel has it.
     descriptions: Mapping,
     data: Mapping,
     /// A power of two.
     count: u16,
+    /// How many are in use: those with smaller ids.
+    given: u16,
     bytes: u32,
     tail: u16,
 }
 
 impl Buffers {
-    /// `count` buffers (rounded up to a power of two) of `bytes` each, not given to the kernel yet.
+    /// `count` buffers (rounded up to a power of two) of `bytes` each, of which the first part is for the kernel.
     pub(super) fn new(count: u16, bytes: u32) -> io::Result<Self> {
         let count = count.next_power_of_two();
         let descriptions = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let data = Mapping::new(usize::from(count) * bytes as usize)?;
-        let mut buffers = Self { descriptions, data, count, bytes, tail: 0 };
-        for id in 0..count {
-            buffers.give_back(id);
-        }
+        let mut buffers = Self { descriptions, data, count, given: 0, bytes, tail: 0 };
+        buffers.give((count / FIRST_PART).max(1));
         buffers.publish();
         Ok(buffers)
+    }
+
+    /// Puts twice as many into use, or all there are; the kernel sees them after [`Buffers::publish`].
+    pub(super) fn widen(&mut self) {
+        self.give(self.given.saturating_mul(2).min(self.count));
+    }
+
+    fn give(&mut self, up_to: u16) {
+        let first = std::mem::replace(&mut self.given, up_to);
+        for id in first..up_to {
+            self.give_back(id);
+        }
     }
 
     pub(super) fn register(&self, io: &IoUring) -> io::Result<()> {
@@ -48,13 +66,14 @@ impl Buffers {
         unsafe { io.submitter().register_buf_ring_with_flags(address, self.count, GROUP, 0) }
     }
 
-    pub(super) fn count(&self) -> usize {
-        usize::from(self.count)
+    /// How many are in use.
+    pub(super) fn given(&self) -> usize {
+        usize::from(self.given)
     }
 
     /// The first `filled` bytes of buffer `id`, which a completion has just named.
     pub(super) fn filled(&mut self, id: u16, filled: usize) -> &mut [u8] {
-        assert!(id < self.count && filled <= self.bytes as usize, "the kernel names our buffers only");
+        assert!(id < self.given && filled <= self.bytes as usize, "the kernel names our buffers only");
         // SAFETY: inside the mapping by the assertion. The kernel gave the buffer up with its completion
         // and has it back only after `give_back`; `&mut self` keeps two slices from living at once.
         unsafe { std::slice::from_raw_parts_mut(self.start_of(id), filled) }
@@ -67,7 +86,7 @@ impl Buffers {
 
     /// Describes buffer `id` behind the others; the kernel sees it after [`Buffers::publish`].
     pub(super) fn give_back(&mut self, id: u16) {
-        assert!(id < self.count, "the kernel names our buffers only");
+        assert!(id < self.given, "the kernel names our buffers only");
         let place = usize::from(self.tail & (self.count - 1));
         let address = self.start_of(id) as u64;
         // SAFETY: `place < count`, so inside the mapping and aligned. The kernel reads no description
@@ -128,7 +147,11 @@ mod tests {
     #[test]
     fn buffers_are_distinct_whole_and_as_many_as_asked() {
         let mut buffers = Buffers::new(5, 100).unwrap();
-        assert_eq!(buffers.count(), 8);
+        assert_eq!(buffers.given(), 2);
+        for given in [4, 8, 8] {
+            buffers.widen();
+            assert_eq!(buffers.given(), given);
+        }
         for id in 0..8 {
             buffers.filled(id, 100).fill(id as u8);
         }
@@ -140,6 +163,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "our buffers only")]
     fn a_buffer_that_is_not_ours_is_not_touched() {
-        Buffers::new(8, 100).unwrap().filled(8, 1);
+        Buffers::new(8, 100).unwrap().filled(2, 1);
     }
 }

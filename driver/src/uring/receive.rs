@@ -45,11 +45,14 @@ impl UringDriver {
         }
     }
 
-    /// Gives the kernel its buffers back, then arms the starved.
+    /// Gives the kernel its buffers back, and more of them where there were too few; then arms the starved.
     pub(super) fn feed_the_starved(&mut self) {
+        if !self.starved.is_empty() {
+            self.buffers.widen();
+        }
         self.buffers.publish();
         let is_crowd = self.starved.len() > 1;
-        for _ in 0..self.buffers.count().min(self.starved.len()) {
+        for _ in 0..self.buffers.given().min(self.starved.len()) {
             let Some(id) = self.starved.pop_front() else { break };
             if let Some(connection) = self.slots.get_mut(id) {
                 connection.is_queued = false;
