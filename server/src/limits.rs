@@ -43,6 +43,35 @@ pub const PAGE_BYTES_MAX: usize = 32 * 1024;
 /// Messages in one page, whatever is asked for.
 pub const PAGE_MESSAGES_MAX: u16 = 256;
 
+/// What is around the messages and amendments in a page, bytes.
+pub const PAGE_OVERHEAD_BYTES: usize = 256;
+
+/// Bytes of the body of a reaction: a few signs, perhaps encrypted. A page of what is current brings all
+/// reactions to its messages. Longer: rejected.
+pub const REACTION_BODY_BYTES_MAX: usize = 1024;
+
+/// Edits and reactions to the 256 messages of one bucket. A page of what is current reads all of them. More:
+/// rejected; deleting goes on.
+pub const AMENDMENTS_PER_BUCKET_MAX: u64 = 16 * 1024;
+
+/// Bytes of amendments in one read of their log.
+pub const AMENDMENTS_READ_BYTES: usize = 256 * 1024;
+
+/// Bytes of reactions that a page keeps while it waits for the rest of their log: a few hundred for each of its
+/// messages. More: the oldest are let go.
+pub const REACTION_BYTES_IN_MEMORY_MAX: usize = 1024 * 1024;
+
+/// Pages that wait for their amendments at a time, per shard; each holds its messages and what counts of their
+/// amendments. More: rejected as `busy`.
+pub const GATHERINGS_MAX: usize = 64;
+
+/// How often the moved cursors of a conversation are written, milliseconds; until then they are in memory, one
+/// for each member at most.
+pub const CURSOR_INTERVAL_MS: u64 = 1000;
+
+/// Members in one note: 40 KiB. More are moved: further notes.
+pub const NOTE_MEMBERS_MAX: usize = 1024;
+
 /// Names of members sent with `Joined`; the rest is paged.
 pub const JOINED_MEMBERS_MAX: usize = 64;
 
@@ -67,6 +96,8 @@ pub const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
 const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
 const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);
+const _: () = assert!(PAGE_OVERHEAD_BYTES >= 2 * wire::PAGE_OVERHEAD_BYTES_MAX, "two lists in a page");
+const _: () = assert!(REACTION_BODY_BYTES_MAX < PAGE_BYTES_MAX, "a page holds a reaction");
 const _: () = assert!(DELIVERY_BACKLOG >= REQUEST_RING);
 const _: () = assert!(JOINED_MEMBERS_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);
 const _: () = assert!(MEMBERS_PAGE_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);

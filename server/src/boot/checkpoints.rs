@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use ringwire_store::{CheckpointConfig, Checkpointer, Files, When};
 
-use crate::store::ConversationFold;
+use crate::store::KeyFold;
 
 /// The thread, and the way to wake it.
 pub(super) struct Checkpoints {
@@ -19,7 +19,7 @@ impl Checkpoints {
     /// Starts it; it looks once right away, because the last run may have left a long tail.
     pub(super) fn start(files: Arc<dyn Files>) -> io::Result<Self> {
         let (wake, woken) = sync_channel(1);
-        let checkpointer = Checkpointer::new(files, ConversationFold, CheckpointConfig::default());
+        let checkpointer = Checkpointer::new(files, KeyFold, CheckpointConfig::default());
         let thread = std::thread::Builder::new()
             .name("checkpoints".into())
             .spawn(move || work(&checkpointer, &woken))?;
@@ -44,7 +44,7 @@ impl Checkpoints {
     }
 }
 
-fn work(checkpointer: &Checkpointer<ConversationFold>, woken: &Receiver<()>) {
+fn work(checkpointer: &Checkpointer<KeyFold>, woken: &Receiver<()>) {
     make(checkpointer, When::Worthwhile);
     while woken.recv().is_ok() {
         make(checkpointer, When::Worthwhile);
@@ -53,7 +53,7 @@ fn work(checkpointer: &Checkpointer<ConversationFold>, woken: &Receiver<()>) {
 }
 
 /// Makes checkpoints until nothing worthwhile is left. A failure costs the next start time, nothing else.
-fn make(checkpointer: &Checkpointer<ConversationFold>, when: When) {
+fn make(checkpointer: &Checkpointer<KeyFold>, when: When) {
     loop {
         match checkpointer.run(when) {
             Ok(Some(report)) if report.left_bytes > 0 => {}

@@ -145,7 +145,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             },
             make: Box::new(move || {
                 let limits = terms.limits.clone();
-                let conversations = Conversations::new(recovered.states, recovered.log, limits);
+                let conversations =
+                    Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let sessions = Sessions::new(index, terms);
                 Shard::new(mesh, sessions, conversations, Users::default()).with_outlet(outlet)
             }),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use ringwire_store::{DiskFiles, Severity, verify};
 
-use crate::store::ConversationFold;
+use crate::store::KeyFold;
 
 /// Look at stored messages while no server uses them.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) fn run(args: &StoreArgs) -> Result<ExitCode, String> {
         ));
     }
     let files = DiskFiles::open(data).map_err(|error| error.to_string())?;
-    let report = verify(&files, &ConversationFold).map_err(|error| error.to_string())?;
+    let report = verify(&files, &KeyFold).map_err(|error| error.to_string())?;
     println!("{report}");
     match report.verdict() {
         Some(Severity::Corrupt) => Ok(ExitCode::FAILURE),

@@ -5,12 +5,13 @@
 
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::Durability;
+use ringwire_protocol::message::{Done, Durability};
 
+use super::cursors::Moved;
 use super::publish::Acknowledged;
 use super::{Conversations, Refusal, Which};
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Author, Delivery, Reach, SessionRef};
+use crate::fanout::letter::{Answers, Author, Delivery, Reach, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::store::EntryNumber;
 
@@ -28,8 +29,12 @@ pub(super) enum Awaiting {
     Attach { author: Author, request: u32, conversation: ConversationId, open: bool },
     /// Somebody who asked to be attached and was no member.
     Stranger { author: Author, request: u32, conversation: ConversationId },
-    /// A member that has left.
-    Left { author: Author, request: u32, conversation: ConversationId, user: UserId },
+    /// A change of members; the one that is `out` has left or was removed.
+    Changed { author: Author, request: u32, conversation: ConversationId, out: Option<UserId> },
+    /// What a member has set for itself.
+    Noted { author: Author, request: u32, conversation: ConversationId },
+    /// Cursors that were moved.
+    Moved { conversation: ConversationId, time_ms: u64, cursors: Vec<Moved> },
 }
 
 /// An entry on its way to the world.
@@ -81,8 +86,16 @@ impl Conversations {
                 let which = Which::Attach(request);
                 self.reject(author.session, conversation, which, &Refusal::not_a_member(), mesh);
             }
-            Awaiting::Left { author, request, conversation, user } => {
-                self.expel(author, request, conversation, user, mesh);
+            Awaiting::Changed { author, request, conversation, out } => {
+                self.changed(author, request, conversation, out, mesh);
+            }
+            Awaiting::Noted { author, request, conversation } => {
+                let done = Done { request, conversation, sequence: 0 };
+                done.encode(&mut self.encoder, &mut self.scratch);
+                self.reply(author.session, Answers::Other, mesh);
+            }
+            Awaiting::Moved { conversation, time_ms, cursors } => {
+                self.show_cursors(conversation, time_ms, &cursors, mesh);
             }
         }
     }
@@ -151,12 +164,14 @@ impl Conversations {
                 Awaiting::Entry { .. }
                 | Awaiting::Shown { .. }
                 | Awaiting::Reserved { .. }
+                | Awaiting::Moved { .. }
                 | Awaiting::Repeated { .. } => continue,
                 Awaiting::Attach { author, request, conversation, .. }
                 | Awaiting::Stranger { author, request, conversation } => {
                     (author.session, conversation, Which::Attach(request))
                 }
-                Awaiting::Left { author, request, conversation, .. } => {
+                Awaiting::Changed { author, request, conversation, .. }
+                | Awaiting::Noted { author, request, conversation } => {
                     (author.session, conversation, Which::Request(request))
                 }
             };

@@ -1,4 +1,4 @@
-//! Joining, attaching, leaving: who is a member and who receives.
+//! Joining, attaching, leaving: who is a member and who receives. Who else changes members is in `roles`.
 //!
 //! Membership is durable: each change is an entry in the same order as the messages. Receiving is not: an
 //! attached session is a count per shard here, and a place in a list there.
@@ -46,38 +46,49 @@ impl Conversations {
         mesh: &mut Mesh,
     ) {
         let id = ConversationId::from_name(&names.conversation);
-        let members = self.by_id.get(&id).map(|conversation| &conversation.state.members);
-        let is_member = members.is_some_and(|members| members.contains_key(&author.user));
-        if !is_member {
-            let full = members.is_some_and(|members| members.len() >= self.limits.members_max);
-            let checked = if full {
-                Err(Refusal::new(
-                    Code::TOO_MANY_MEMBERS,
-                    format!("the conversation has {} members, as many as allowed", self.limits.members_max),
-                ))
-            } else {
-                self.check_writable()
-            };
-            if let Err(refusal) = checked {
-                return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
-            }
-            let first = members.is_none_or(|members| members.is_empty());
-            let membership = Membership {
-                action: if members.is_none() { Action::Created } else { Action::Joined },
-                user: author.user,
-                name: &names.user,
-                role: if first { Role::Owner } else { Role::Member },
-                conversation_name: if members.is_none() { &names.conversation } else { "" },
-                kind: ConversationKind::Group,
-            };
-            if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
-                return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
-            }
-            if let Some(conversation) = self.by_id.get_mut(&id) {
-                conversation.joining.push((conversation.state.head, author.user));
-            }
+        if !self.is_member(id, author.user)
+            && let Err(refusal) = self.join(now, id, &author, names)
+        {
+            return self.reject(author.session, id, Which::Attach(request), &refusal, mesh);
         }
         self.on_attach(author, request, id, true, mesh);
+    }
+
+    /// Makes the author a member; the first one owns the conversation.
+    fn join(
+        &mut self,
+        now: Now,
+        id: ConversationId,
+        author: &Author,
+        names: &JoinNames,
+    ) -> Result<(), Refusal> {
+        let known = self.by_id.get(&id).map(|conversation| &conversation.state);
+        if known.is_some_and(|state| state.kind == ConversationKind::Direct) {
+            return Err(direct_fixed());
+        }
+        let members = known.map_or(0, |state| state.members.len());
+        let exists = known.is_some();
+        self.check_room(members, 1)?;
+        self.check_writable()?;
+        let membership = Membership {
+            action: if exists { Action::Joined } else { Action::Created },
+            user: author.user,
+            name: &names.user,
+            role: if members == 0 { Role::Owner } else { Role::Member },
+            conversation_name: if exists { "" } else { &names.conversation },
+            kind: ConversationKind::Group,
+        };
+        self.append_membership(now, id, author.user, &membership)
+    }
+
+    /// Whether so many can be added to the members that there are.
+    pub(super) fn check_room(&self, members: usize, added: usize) -> Result<(), Refusal> {
+        let members_max = self.limits.members_max;
+        if members + added <= members_max {
+            return Ok(());
+        }
+        let reason = format!("a conversation has at most {members_max} members; this one has {members}");
+        Err(Refusal::new(Code::TOO_MANY_MEMBERS, reason))
     }
 
     pub(super) fn on_attach(
@@ -101,7 +112,7 @@ impl Conversations {
         }
     }
 
-    fn is_member(&self, conversation: ConversationId, user: UserId) -> bool {
+    pub(super) fn is_member(&self, conversation: ConversationId, user: UserId) -> bool {
         self.by_id.get(&conversation).is_some_and(|known| known.state.members.contains_key(&user))
     }
 
@@ -114,9 +125,9 @@ impl Conversations {
         open: bool,
         mesh: &mut Mesh,
     ) {
-        let Some((conversation, role)) = self.by_id.get_mut(&id).and_then(|conversation| {
-            let role = conversation.state.members.get(&author.user)?.role;
-            Some((conversation, role))
+        let Some((conversation, member)) = self.by_id.get_mut(&id).and_then(|conversation| {
+            let member = conversation.state.members.get(&author.user)?.clone();
+            Some((conversation, member))
         }) else {
             return self.reject(author.session, id, Which::Attach(request), &Refusal::not_a_member(), mesh);
         };
@@ -127,21 +138,21 @@ impl Conversations {
         });
         conversation.watch(author.session.shard);
         let members: Vec<Member<'_>> =
-            conversation.state.members.iter().take(JOINED_MEMBERS_MAX).map(member).collect();
+            conversation.state.members.iter().take(JOINED_MEMBERS_MAX).map(as_shown).collect();
         let joined = Joined {
             request,
             conversation: id,
             name: &conversation.state.name,
-            role,
+            role: member.role,
             head: conversation.visible,
             first: 1,
             client_sequence,
             members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
             members: members.as_slice().into(),
-            kind: ConversationKind::Group,
-            read: 0,
-            delivered: 0,
-            muted_until_ms: 0,
+            kind: conversation.state.kind,
+            read: member.read,
+            delivered: member.delivered,
+            muted_until_ms: member.muted_until_ms,
         };
         joined.encode(&mut self.encoder, &mut self.scratch);
         let frame = Encoded::new(&self.scratch);
@@ -164,56 +175,65 @@ impl Conversations {
         id: ConversationId,
         mesh: &mut Mesh,
     ) {
-        let checked = match self.by_id.get(&id).and_then(|c| c.state.members.get(&author.user)) {
-            None => Err(Refusal::not_a_member()),
-            Some(member) => self.check_writable().map(|()| member.name.clone()),
-        };
-        match checked {
-            Err(refusal) => self.reject(author.session, id, Which::Request(request), &refusal, mesh),
-            Ok(name) => {
-                let membership = Membership {
-                    action: Action::Left,
-                    user: author.user,
-                    name: &name,
-                    role: Role::Member,
-                    conversation_name: "",
-                    kind: ConversationKind::Group,
-                };
-                if let Err(refusal) = self.append_membership(now, id, author.user, &membership) {
-                    return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
-                }
-                let user = author.user;
-                self.await_sync(Awaiting::Left { author, request, conversation: id, user });
-            }
+        if let Err(refusal) = self.leave(now, id, &author) {
+            return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
         }
+        let out = Some(author.user);
+        self.await_sync(Awaiting::Changed { author, request, conversation: id, out });
     }
 
-    /// A member has left: its sessions receive nothing more.
-    pub(super) fn expel(
+    fn leave(&mut self, now: Now, id: ConversationId, author: &Author) -> Result<(), Refusal> {
+        let state = &self.by_id.get(&id).ok_or_else(Refusal::not_a_member)?.state;
+        let member = state.members.get(&author.user).ok_or_else(Refusal::not_a_member)?;
+        if state.kind == ConversationKind::Direct {
+            return Err(direct_fixed());
+        }
+        if member.role == Role::Owner && state.members.len() > 1 && state.owners() == 1 {
+            return Err(last_owner());
+        }
+        let name = member.name.clone();
+        self.check_writable()?;
+        let membership = Membership {
+            action: Action::Left,
+            user: author.user,
+            name: &name,
+            role: Role::Member,
+            conversation_name: "",
+            kind: ConversationKind::Group,
+        };
+        self.append_membership(now, id, author.user, &membership)
+    }
+
+    /// A change of members is durable: who is out receives nothing more, and who asked for it is told.
+    pub(super) fn changed(
         &mut self,
         author: Author,
         request: u32,
         conversation: ConversationId,
-        user: UserId,
+        out: Option<UserId>,
         mesh: &mut Mesh,
     ) {
         let Some(state) = self.by_id.get(&conversation) else { return };
-        for (shard, _) in &state.watchers {
-            let asked_by = author.session;
-            mesh.deliver(*shard, Delivery::Expelled { user, conversation, asked_by });
+        if let Some(user) = out {
+            for (shard, _) in &state.watchers {
+                let asked_by = author.session;
+                mesh.deliver(*shard, Delivery::Expelled { user, conversation, asked_by });
+            }
         }
         let done = Done { request, conversation, sequence: state.visible };
         done.encode(&mut self.encoder, &mut self.scratch);
         self.reply(author.session, Answers::Other, mesh);
     }
 
-    fn append_membership(
+    /// Appends a change of members. The caller has checked that it may be.
+    pub(super) fn append_membership(
         &mut self,
         now: Now,
         id: ConversationId,
         sender: UserId,
         membership: &Membership<'_>,
     ) -> Result<(), Refusal> {
+        let was_member = self.is_member(id, membership.user);
         let mut body = Vec::new();
         membership.encode(&mut self.encoder, &mut body);
         let draft = Draft {
@@ -225,7 +245,15 @@ impl Conversations {
             body: &body,
         };
         let entry = self.append(now, id, &draft)?;
+        let joined = !was_member && self.is_member(id, membership.user);
+        let sequence = entry.sequence;
         self.await_sync(Awaiting::Entry { entry, session: None });
+        if joined {
+            if let Some(conversation) = self.by_id.get_mut(&id) {
+                conversation.joining.push((sequence, membership.user));
+            }
+            self.begin_reading(now, id, membership.user, sequence);
+        }
         Ok(())
     }
 
@@ -250,7 +278,7 @@ impl Conversations {
         let limit = usize::from(limit).clamp(1, MEMBERS_PAGE_MAX);
         let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         let mut rest = members.range(after);
-        let page: Vec<Member<'_>> = rest.by_ref().take(limit).map(member).collect();
+        let page: Vec<Member<'_>> = rest.by_ref().take(limit).map(as_shown).collect();
         let next = page.last().map_or(UserId::ZERO, |member| member.user);
         let page = MemberPage {
             request,
@@ -264,6 +292,14 @@ impl Conversations {
     }
 }
 
-fn member<'a>((user, member): (&UserId, &'a super::MemberState)) -> Member<'a> {
+fn as_shown<'a>((user, member): (&UserId, &'a super::MemberState)) -> Member<'a> {
     Member { user: *user, name: &member.name, role: member.role }
+}
+
+pub(super) fn direct_fixed() -> Refusal {
+    Refusal::new(Code::DIRECT_FIXED, "a direct conversation is of its two users for ever")
+}
+
+pub(super) fn last_owner() -> Refusal {
+    Refusal::new(Code::LAST_OWNER, "make somebody else owner first: this is the last one")
 }

@@ -16,15 +16,19 @@
 //!
 //! Absent: sockets, sessions (a [`SessionRef`] is only carried), time beyond what entries are stamped with.
 
+mod amend;
 mod awaiting;
+mod cursors;
 mod devices;
-mod fetch;
+mod founding;
+mod history;
+mod inbox;
 mod membership;
 mod publish;
-mod state;
-mod tail;
+mod roles;
+pub mod state;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use ringwire_driver::Operations;
@@ -33,7 +37,8 @@ use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Encoder, Reject, Role};
 
 pub use devices::{Device, Verdict};
-pub use state::{MemberState, State, StateFault};
+pub use founding::{direct_name, is_direct_name};
+pub use state::{Amended, MemberState, State, StateFault};
 
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
@@ -42,9 +47,10 @@ use crate::fanout::mesh::Mesh;
 use crate::limits::Limits;
 use crate::shard::Levels;
 use crate::store::{AppendError, EntryNumber, Log, Step};
+use amend::Lookups;
 use awaiting::Awaiting;
-use fetch::Fetching;
-use tail::{Budget, Tail};
+use cursors::Cursors;
+use history::{Budget, Reads, Tail, Wanted};
 
 /// A conversation and what the owner knows about it beyond its durable state.
 #[derive(Default)]
@@ -66,6 +72,8 @@ struct Conversation {
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
     tail: Tail,
+    /// Cursors that were moved, if any were in the last second.
+    cursors: Option<Box<Cursors>>,
 }
 
 impl Conversation {
@@ -124,9 +132,14 @@ pub const BUSY_RETRY_MS: u32 = 50;
 /// All conversations of one shard, and the journal they are written to.
 pub struct Conversations {
     by_id: HashMap<ConversationId, Conversation, RandomState>,
+    /// Buckets of messages of which some were edited, deleted or reacted to, by key.
+    amended: HashMap<ConversationId, Amended, RandomState>,
     /// What happens when entries are synced, in their order.
     awaiting: VecDeque<(EntryNumber, Awaiting)>,
-    fetching: Fetching,
+    reads: Reads,
+    lookups: Lookups,
+    /// When moved cursors are to be written, milliseconds on the monotonic clock, and whose.
+    due: BTreeSet<(u64, ConversationId)>,
     budget: Budget,
     log: Log,
     encoder: Encoder,
@@ -155,8 +168,14 @@ pub struct Counters {
 }
 
 impl Conversations {
-    /// The conversations in `states` (all owned by this shard), writing to `log`.
-    pub fn new(states: Vec<(ConversationId, State)>, log: Log, limits: Limits) -> Self {
+    /// The conversations in `states` (all owned by this shard) with their buckets of `amended` messages, writing
+    /// to `log`.
+    pub fn new(
+        states: Vec<(ConversationId, State)>,
+        amended: Vec<(ConversationId, Amended)>,
+        log: Log,
+        limits: Limits,
+    ) -> Self {
         let by_id = states
             .into_iter()
             .map(|(id, mut state)| {
@@ -178,8 +197,11 @@ impl Conversations {
             .collect();
         Conversations {
             by_id,
+            amended: amended.into_iter().collect(),
             awaiting: VecDeque::new(),
-            fetching: Fetching::default(),
+            reads: Reads::default(),
+            lookups: Lookups::default(),
+            due: BTreeSet::new(),
             budget: Budget::new(limits.tail_bytes),
             log,
             encoder: Encoder::new(),
@@ -195,7 +217,7 @@ impl Conversations {
             Request::Publish { author, conversation, client_sequence, reference, kind, durability, body } => {
                 let publish =
                     publish::Publish { conversation, client_sequence, reference, kind, durability, body };
-                self.on_publish(now, author, &publish, mesh);
+                self.on_publish(now, author, publish, mesh);
             }
             Request::Join { author, request, names } => self.on_join(now, author, request, &names, mesh),
             Request::Attach { author, request, conversation, open } => {
@@ -205,9 +227,21 @@ impl Conversations {
             Request::Leave { author, request, conversation } => {
                 self.on_leave(now, author, request, conversation, mesh);
             }
-            Request::Fetch { author, request, conversation, from, limit, direction } => {
-                let wanted = fetch::Wanted { request, conversation, from, limit, direction };
+            Request::Fetch { author, request, conversation, from, limit, direction, view } => {
+                let wanted = Wanted { request, conversation, from, limit, direction, view };
                 self.on_fetch(author, wanted, mesh);
+            }
+            Request::Create { author, request, founding } => {
+                self.on_create(now, author, request, &founding, mesh);
+            }
+            Request::Change { author, request, change } => {
+                self.on_change(now, author, request, &change, mesh);
+            }
+            Request::Mute { author, request, conversation, until_ms } => {
+                self.on_mute(now, author, request, conversation, until_ms, mesh);
+            }
+            Request::Cursor { author, conversation, kind, sequence } => {
+                self.on_cursor(now, author, conversation, kind, sequence, mesh);
             }
             Request::Members { author, request, conversation, after, limit } => {
                 self.on_members(author, request, conversation, after, limit, mesh);
@@ -216,19 +250,26 @@ impl Conversations {
         }
     }
 
-    /// Closes this turn's batch, hands the disk its work, and answers what was read.
-    pub fn end_of_turn(&mut self, operations: &mut Operations, mesh: &mut Mesh) -> Step {
+    /// Answers what was read, closes this turn's batch, and hands the disk its work.
+    pub fn end_of_turn(&mut self, now: Now, operations: &mut Operations, mesh: &mut Mesh) -> Step {
+        self.on_read(now, mesh);
+        self.write_cursors(now);
         self.log.poll(operations);
-        self.on_fetched(mesh);
         self.log.check_failure(Step::Nothing)
     }
 
     /// Says what waits for the disk, and what is kept in memory.
     pub fn measure(&self, levels: &mut Levels) {
         levels.awaiting_sync = self.awaiting.len();
-        levels.fetches = self.fetching.len();
+        levels.fetches = self.reads.len();
+        levels.lookups = self.lookups.len();
         levels.tail_bytes = self.budget.bytes();
         levels.journal_bytes = self.log.pending_bytes();
+    }
+
+    /// When [`Conversations::end_of_turn`] has something to do by itself, in milliseconds from now.
+    pub fn next_due_ms(&self, now: Now) -> Option<u64> {
+        self.due.first().map(|(due_ms, _)| due_ms.saturating_sub(now.monotonic_ms()))
     }
 
     /// Whether entries are not synced yet.

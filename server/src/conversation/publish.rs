@@ -5,13 +5,16 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Ack, Durability, Kind, Message, Role};
 
+use super::amend::Referred;
 use super::awaiting::{Awaiting, Entry};
 use super::devices::{Device, Verdict};
+use super::state::{bucket_key, bucket_of};
 use super::{Conversation, Conversations, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Answers, Author, SessionRef};
 use crate::fanout::mesh::Mesh;
+use crate::store::{AppendError, EntryNumber};
 
 /// What is to be published.
 pub(super) struct Publish {
@@ -84,42 +87,84 @@ fn judge(conversation: &mut Conversation, author: &Author, publish: &Publish) ->
 }
 
 impl Conversations {
-    pub(super) fn on_publish(&mut self, now: Now, author: Author, publish: &Publish, mesh: &mut Mesh) {
-        let which = Which::Publish(publish.client_sequence);
-        let verdict = match self.by_id.get_mut(&publish.conversation) {
+    pub(super) fn on_publish(&mut self, now: Now, author: Author, publish: Publish, mesh: &mut Mesh) {
+        // Behind what waits for the message that it refers to: the numbers of a device follow each other.
+        let publisher = (publish.conversation, author.user, author.origin);
+        match self.lookups.queue(&publisher) {
+            Some(queue) => queue.push_back((author, publish)),
+            None => self.publish(now, author, publish, None, mesh),
+        }
+    }
+
+    /// `referred`: what was read for it, or why that could not be.
+    pub(super) fn publish(
+        &mut self,
+        now: Now,
+        author: Author,
+        publish: Publish,
+        referred: Option<Result<Referred, Refusal>>,
+        mesh: &mut Mesh,
+    ) {
+        let (id, client_sequence) = (publish.conversation, publish.client_sequence);
+        let which = Which::Publish(client_sequence);
+        let verdict = match self.by_id.get_mut(&id) {
             None => {
                 Err(Refusal::new(Code::NO_SUCH_CONVERSATION, "join the conversation before publishing to it"))
             }
-            Some(conversation) => judge(conversation, &author, publish),
+            Some(conversation) => judge(conversation, &author, &publish),
         };
         let verdict = verdict.and_then(|verdict| match verdict {
             Verdict::Next => self.check_writable().map(|()| verdict),
             other => Ok(other),
         });
         match verdict {
-            Err(refusal) => self.reject(author.session, publish.conversation, which, &refusal, mesh),
-            Ok(Verdict::Duplicate(sequence)) => self.repeat(now, author.session, publish, sequence, mesh),
-            Ok(_) => {
-                let draft = Draft {
-                    sender: author.user,
-                    origin: author.origin,
-                    client_sequence: publish.client_sequence,
-                    reference: publish.reference,
-                    kind: publish.kind,
-                    body: &publish.body,
-                };
-                let appended = self.append(now, publish.conversation, &draft);
-                self.note_session(publish.conversation, &author);
-                match appended {
-                    Err(refusal) => {
-                        self.reject(author.session, publish.conversation, which, &refusal, mesh);
-                    }
-                    Ok(entry) if publish.durability == Durability::Memory => {
-                        self.show_unsynced(now, entry, author.session, mesh);
-                    }
-                    Ok(entry) => self.await_sync(Awaiting::Entry { entry, session: Some(author.session) }),
-                }
+            Err(refusal) => self.reject(author.session, id, which, &refusal, mesh),
+            Ok(Verdict::Duplicate(sequence)) => self.repeat(now, author.session, &publish, sequence, mesh),
+            Ok(_) if publish.kind.refers() => self.publish_amendment(now, author, publish, referred, mesh),
+            Ok(_) => self.publish_entry(now, &author, &publish, mesh),
+        }
+    }
+
+    fn publish_amendment(
+        &mut self,
+        now: Now,
+        author: Author,
+        publish: Publish,
+        referred: Option<Result<Referred, Refusal>>,
+        mesh: &mut Mesh,
+    ) {
+        let (id, which) = (publish.conversation, Which::Publish(publish.client_sequence));
+        let mut publish = Some(publish);
+        let referred = referred.transpose();
+        match (referred.and_then(|referred| self.refer(&author, &mut publish, referred)), publish) {
+            (Err(refusal), _) => self.reject(author.session, id, which, &refusal, mesh),
+            (Ok(()), Some(publish)) => self.publish_entry(now, &author, &publish, mesh),
+            // It waits.
+            (Ok(()), None) => {}
+        }
+    }
+
+    fn publish_entry(&mut self, now: Now, author: &Author, publish: &Publish, mesh: &mut Mesh) {
+        let draft = Draft {
+            sender: author.user,
+            origin: author.origin,
+            client_sequence: publish.client_sequence,
+            reference: publish.reference,
+            kind: publish.kind,
+            body: &publish.body,
+        };
+        let appended = self.append(now, publish.conversation, &draft);
+        self.note_session(publish.conversation, author);
+        match appended {
+            Err(refusal) => {
+                let which = Which::Publish(publish.client_sequence);
+                self.reject(author.session, publish.conversation, which, &refusal, mesh);
             }
+            // What changes others is shown when it is synced, whatever was asked for.
+            Ok(entry) if publish.durability == Durability::Memory && !publish.kind.refers() => {
+                self.show_unsynced(now, entry, author.session, mesh);
+            }
+            Ok(entry) => self.await_sync(Awaiting::Entry { entry, session: Some(author.session) }),
         }
     }
 
@@ -188,9 +233,12 @@ impl Conversations {
         message.encode(&mut self.encoder, &mut self.scratch);
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
-        self.log
-            .append(id, message.sequence, time_ms, frame.frame_bytes())
-            .map_err(|error| Refusal::of_append(&error))?;
+        if draft.kind.refers() {
+            self.append_amendment(&message, &frame)
+        } else {
+            self.log.append(id, message.sequence, time_ms, frame.frame_bytes())
+        }
+        .map_err(|error| Refusal::of_append(&error))?;
         self.by_id.entry(id).or_default().state.apply(&message);
         Ok(Entry {
             conversation: id,
@@ -199,6 +247,20 @@ impl Conversations {
             client_sequence: draft.client_sequence,
             frame,
         })
+    }
+
+    /// Appends an entry and the same to the log of its bucket.
+    fn append_amendment(
+        &mut self,
+        message: &Message<'_>,
+        frame: &Encoded,
+    ) -> Result<EntryNumber, AppendError> {
+        let key = bucket_key(message.conversation, bucket_of(message.reference));
+        let nth = self.amended.get(&key).map_or(0, |amended| amended.head) + 1;
+        let place = (message.conversation, message.sequence);
+        let entry = self.log.append_amendment(place, (key, nth), message.time_ms, frame.frame_bytes())?;
+        self.amended.entry(key).or_default().apply(nth, message);
+        Ok(entry)
     }
 
     /// Shows an entry at once where that is safe; else it waits for the sync like any other, and its

@@ -11,7 +11,9 @@
 use bytes::Bytes;
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Direction, Durability, Kind};
+use ringwire_protocol::message::{
+    Action, ConversationKind, Direction, Durability, Kind, ReceiptKind, Role, View,
+};
 
 use super::encoded::Encoded;
 use crate::user::letter::HomeLetter;
@@ -112,6 +114,48 @@ pub enum Request {
         limit: u16,
         /// Which way.
         direction: Direction,
+        /// As it was written, or as it stands.
+        view: View,
+    },
+    /// A new conversation with members, or of two.
+    Create {
+        /// Who.
+        author: Author,
+        /// The client's own number for the request.
+        request: u32,
+        /// What is created.
+        founding: Box<Founding>,
+    },
+    /// Add a member, remove one, give one another role.
+    Change {
+        /// Who asks.
+        author: Author,
+        /// The client's own number for the request.
+        request: u32,
+        /// What is asked.
+        change: Box<MemberChange>,
+    },
+    /// No wake-ups for this user.
+    Mute {
+        /// Who.
+        author: Author,
+        /// The client's own number for the request.
+        request: u32,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// Until when, milliseconds since 1970.
+        until_ms: u64,
+    },
+    /// A user has read, or a device has, everything up to there.
+    Cursor {
+        /// Who.
+        author: Author,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// Which of the two.
+        kind: ReceiptKind,
+        /// Up to where.
+        sequence: u64,
     },
     /// A page of the member list, in the order of user ids.
     Members {
@@ -149,6 +193,34 @@ pub struct JoinNames {
     pub conversation: Box<str>,
     /// Of the user, as the token says.
     pub user: Box<str>,
+}
+
+/// What a new conversation begins with.
+#[derive(Debug)]
+pub struct Founding {
+    /// What it is.
+    pub kind: ConversationKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// The author's name, as the token says.
+    pub user: Box<str>,
+    /// The other members.
+    pub members: Vec<(UserId, Role, Box<str>)>,
+}
+
+/// A change of one member.
+#[derive(Debug)]
+pub struct MemberChange {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Whose.
+    pub user: UserId,
+    /// What.
+    pub action: Action,
+    /// The role from then on.
+    pub role: Role,
+    /// The name of one who is added.
+    pub name: Box<str>,
 }
 
 /// What a reply answers.

@@ -181,7 +181,7 @@ impl Sessions {
                         client_sequence: 0,
                         code: Code::NOT_A_MEMBER,
                         retry_after_ms: 0,
-                        reason: "the user has left this conversation",
+                        reason: "the user is no longer in this conversation",
                     },
                 );
             }

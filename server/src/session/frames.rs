@@ -6,12 +6,12 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::fault::check_name;
 use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{
-    ClientFrame, Done, Fetch, Hello, Join, Pong, Publish, Refresh, Reject, VERSION, View, Welcome,
+    ClientFrame, Done, Fetch, Hello, Join, Pong, Publish, ReceiptKind, Refresh, Reject, VERSION, Welcome,
 };
 
 use super::{Session, Sessions};
 use crate::clock::Now;
-use crate::conversation::BUSY_RETRY_MS;
+use crate::conversation::{BUSY_RETRY_MS, is_direct_name};
 use crate::fanout::letter::{Answers, Author, JoinNames, Request, owner_of};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{FETCHES_PER_SESSION, PUBLISH_WINDOW};
@@ -49,10 +49,10 @@ impl Sessions {
                 self.say(id, |encoder, out| pong.encode(encoder, out));
             }
             ClientFrame::Refresh(refresh) => self.on_refresh(now, id, &refresh, mesh),
-            ClientFrame::Create(create) => self.refuse_not_enabled(id, create.request, ConversationId::ZERO),
-            ClientFrame::Direct(direct) => self.refuse_not_enabled(id, direct.request, ConversationId::ZERO),
-            ClientFrame::Change(change) => self.refuse_not_enabled(id, change.request, change.conversation),
-            ClientFrame::Mute(mute) => self.refuse_not_enabled(id, mute.request, mute.conversation),
+            ClientFrame::Create(create) => self.on_create(id, &create, mesh),
+            ClientFrame::Direct(direct) => self.on_direct(id, &direct, mesh),
+            ClientFrame::Change(change) => self.on_change(id, &change, mesh),
+            ClientFrame::Mute(mute) => self.on_mute(id, &mute, mesh),
             ClientFrame::Register(register) => {
                 self.refuse_not_enabled(id, register.request, ConversationId::ZERO)
             }
@@ -64,11 +64,14 @@ impl Sessions {
                 self.refuse_not_enabled(id, settings.request, ConversationId::ZERO)
             }
             ClientFrame::Watch(watch) => self.refuse_not_enabled(id, watch.request, ConversationId::ZERO),
-            ClientFrame::Read(_) | ClientFrame::Typing(_) => {
-                self.refuse_not_enabled(id, 0, ConversationId::ZERO)
+            ClientFrame::Read(read) => {
+                self.on_cursor(id, read.conversation, ReceiptKind::Read, read.sequence, mesh);
             }
-            // Told by every client of its own accord: a refusal would be said as often.
-            ClientFrame::Delivered(_) => {}
+            ClientFrame::Typing(_) => self.refuse_not_enabled(id, 0, ConversationId::ZERO),
+            ClientFrame::Delivered(delivered) => {
+                let (conversation, sequence) = (delivered.conversation, delivered.sequence);
+                self.on_cursor(id, conversation, ReceiptKind::Delivered, sequence, mesh);
+            }
         }
     }
 
@@ -199,7 +202,7 @@ impl Sessions {
         }
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         let request = join.request;
-        if !session.identity.may_join(join.name) {
+        if !session.identity.may_join(join.name) || is_direct_name(join.name) {
             // A member need not be allowed to join: it is in already.
             return self.on_open(id, request, conversation, mesh);
         }
@@ -208,7 +211,13 @@ impl Sessions {
         self.attach(id, request, conversation, Request::Join { author, request, names }, mesh);
     }
 
-    fn on_open(&mut self, id: ConnectionId, request: u32, conversation: ConversationId, mesh: &mut Mesh) {
+    pub(super) fn on_open(
+        &mut self,
+        id: ConnectionId,
+        request: u32,
+        conversation: ConversationId,
+        mesh: &mut Mesh,
+    ) {
         let Some(author) = self.author_of(id) else { return };
         self.attach(
             id,
@@ -219,7 +228,7 @@ impl Sessions {
         );
     }
 
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         id: ConnectionId,
         request: u32,
@@ -256,9 +265,6 @@ impl Sessions {
         let Some(author) = self.author_of(id) else { return };
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         let (request, conversation) = (fetch.request, fetch.conversation);
-        if fetch.view == View::Current {
-            return self.refuse_not_enabled(id, request, conversation);
-        }
         if session.fetches >= FETCHES_PER_SESSION {
             let reason = "wait for the pages asked for before asking for more";
             return self.refuse_request(id, request, conversation, Code::OVERLOADED, reason);
@@ -271,6 +277,7 @@ impl Sessions {
             from: fetch.from,
             limit: fetch.limit,
             direction: fetch.direction,
+            view: fetch.view,
         };
         if !self.ask(id, conversation, request, letter, mesh)
             && let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut())
@@ -280,7 +287,7 @@ impl Sessions {
     }
 
     /// Sends a request to the conversation's owner; rejects it as `busy` where the ring is full.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         id: ConnectionId,
         conversation: ConversationId,
@@ -301,7 +308,7 @@ impl Sessions {
         connection.session().map(|session| self.author(id, session))
     }
 
-    fn refuse_request(
+    pub(super) fn refuse_request(
         &mut self,
         id: ConnectionId,
         request: u32,

@@ -18,6 +18,7 @@ mod deliver;
 mod flush;
 mod frames;
 mod liveness;
+mod manage;
 mod people;
 mod receive;
 

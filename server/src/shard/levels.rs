@@ -14,8 +14,10 @@ pub struct Levels {
     pub awaiting_sync: usize,
     /// Bytes that wait for the disk.
     pub journal_bytes: usize,
-    /// Fetches that wait for the disk.
+    /// Reads that wait for the disk.
     pub fetches: usize,
+    /// Publishes that wait for a message they refer to, or behind one that does.
+    pub lookups: usize,
     /// Bytes of recent messages in memory, with what keeping them costs.
     pub tail_bytes: usize,
     /// Bytes that the fullest stalled connection has not taken.

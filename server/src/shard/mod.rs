@@ -132,7 +132,7 @@ impl Shard {
                 request => self.conversations.on_request(now, request, &mut self.mesh),
             }
         }
-        let step = self.conversations.end_of_turn(&mut self.operations, &mut self.mesh);
+        let step = self.conversations.end_of_turn(now, &mut self.operations, &mut self.mesh);
         self.on_step(step);
         self.mesh.take_deliveries(LETTERS_PER_TURN, &mut self.deliveries);
         for delivery in self.deliveries.drain(..) {
@@ -191,7 +191,8 @@ impl Shard {
         if self.mesh.has_backlog() || self.outlet.as_ref().is_some_and(Outlet::has_backlog) {
             return Some(BACKLOG_RETRY_MS);
         }
-        self.sessions.next_sweep_ms(now)
+        let due_ms = self.conversations.next_due_ms(now);
+        self.sessions.next_sweep_ms(now).into_iter().chain(due_ms).min()
     }
 
     /// Takes no new connections and asks all clients to go within `jitter_ms`.

@@ -1,4 +1,7 @@
-//! What the store folds without understanding it: entries into conversation states.
+//! What the store folds without understanding it: entries and notes into what the server knows at its start.
+//!
+//! A key of the journal is a conversation, or the bucket of a conversation's amendments. Which one shows in the
+//! kind of its first record, and in the first byte of what a checkpoint has of it.
 
 use std::collections::HashMap;
 
@@ -9,26 +12,28 @@ use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Message, ServerFrame};
 use ringwire_store::{Fold, FoldError, Record, RecordKind, StateFold};
 
-use super::{ENTRY, RESERVED};
-use crate::conversation::State;
+use super::{AMENDMENT, ENTRY, MEMBERS, RESERVED};
+use crate::conversation::state::{AMENDED_TAG, Amended, State, bucket_key, bucket_of, read_note};
 
-/// All states, as recovery rebuilds them.
-#[derive(Default)]
-pub struct States {
-    /// By conversation.
-    pub by_id: HashMap<ConversationId, State, RandomState>,
+/// What is folded of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// A conversation.
+    Conversation(Box<State>),
+    /// The amendments of a bucket of its messages.
+    Amended(Amended),
 }
 
-/// Reads the message of an entry.
-fn message<'a>(record: &Record<'a>) -> Result<Message<'a>, FoldError> {
-    if record.kind != ENTRY {
-        return Err(FoldError(format!(
-            "records of kind {:#04x} are not known to this release; start the release that wrote them",
-            record.kind.0
-        )));
-    }
-    let mut payload = record.payload;
-    let frame = frame::split(&mut payload, FRAME_BYTES_CEILING)
+/// Everything, as recovery rebuilds it.
+#[derive(Default)]
+pub struct Tables {
+    /// By key.
+    pub by_key: HashMap<ConversationId, Folded, RandomState>,
+}
+
+/// Reads the message of a frame.
+pub(crate) fn message(mut frame: &[u8]) -> Result<Message<'_>, FoldError> {
+    let frame = frame::split(&mut frame, FRAME_BYTES_CEILING)
         .map_err(|fault| FoldError(fault.to_string()))?
         .ok_or_else(|| FoldError("the entry is empty".to_owned()))?;
     match ServerFrame::decode(frame).map_err(|fault| FoldError(fault.to_string()))? {
@@ -37,53 +42,100 @@ fn message<'a>(record: &Record<'a>) -> Result<Message<'a>, FoldError> {
     }
 }
 
-fn apply(state: &mut State, record: &Record<'_>) -> Result<(), FoldError> {
-    if record.kind == RESERVED {
-        state.reserved = record.sequence;
-        return Ok(());
+fn apply_to_conversation(state: &mut State, record: &Record<'_>) -> Result<(), FoldError> {
+    match record.kind {
+        RESERVED => state.reserved = record.sequence,
+        RecordKind::SKIP => state.head = state.head.max(record.sequence),
+        MEMBERS => {
+            let note = read_note(record.payload)
+                .ok_or_else(|| FoldError("the note about members is cut".to_owned()))?;
+            note.for_each(|(user, standing)| state.apply_note(user, standing));
+        }
+        ENTRY => {
+            let message = message(record.payload)?;
+            // Holes exist where sequences were reserved and not used before a crash, or where an operator has
+            // accepted corruption; the order goes on behind them.
+            if message.sequence != state.head + 1 {
+                state.head = message.sequence.saturating_sub(1);
+            }
+            state.apply(&message);
+        }
+        kind => {
+            return Err(FoldError(format!(
+                "records of kind {:#04x} are not known to this release; start the release that wrote them",
+                kind.0
+            )));
+        }
     }
-    if record.kind == RecordKind::SKIP {
-        state.head = state.head.max(record.sequence);
-        return Ok(());
-    }
-    let message = message(record)?;
-    // Holes exist where sequences were reserved and not used before a crash, or where an operator has
-    // accepted corruption; the order goes on behind them.
-    if message.sequence != state.head + 1 {
-        state.head = message.sequence.saturating_sub(1);
-    }
-    state.apply(&message);
     Ok(())
 }
 
-impl Fold for States {
-    fn restore(&mut self, conversation: &[u8; 16], bytes: &[u8]) -> Result<(), FoldError> {
-        let state = State::decode(bytes).map_err(|fault| FoldError(fault.to_string()))?;
-        self.by_id.insert(ConversationId::from_bytes(*conversation), state);
+fn apply_to_amended(amended: &mut Amended, record: &Record<'_>) -> Result<(), FoldError> {
+    let message = message(record.payload)?;
+    let key = bucket_key(message.conversation, bucket_of(message.reference));
+    if record.kind != AMENDMENT || record.conversation != *key.as_bytes() {
+        return Err(FoldError("an amendment is in the log of other messages than it is about".to_owned()));
+    }
+    amended.apply(record.sequence, &message);
+    Ok(())
+}
+
+fn decode(bytes: &[u8]) -> Result<Folded, FoldError> {
+    let folded = match bytes.first() {
+        Some(&AMENDED_TAG) => Amended::decode(bytes).map(Folded::Amended),
+        _ => State::decode(bytes).map(|state| Folded::Conversation(Box::new(state))),
+    };
+    folded.map_err(|fault| FoldError(fault.to_string()))
+}
+
+impl Folded {
+    /// What a key is whose first record is of this kind.
+    fn begin(kind: RecordKind) -> Self {
+        match kind {
+            AMENDMENT => Folded::Amended(Amended::default()),
+            _ => Folded::Conversation(Box::default()),
+        }
+    }
+
+    fn apply(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
+        match self {
+            Folded::Conversation(state) => apply_to_conversation(state, record),
+            Folded::Amended(amended) => apply_to_amended(amended, record),
+        }
+    }
+}
+
+impl Fold for Tables {
+    fn restore(&mut self, key: &[u8; 16], bytes: &[u8]) -> Result<(), FoldError> {
+        self.by_key.insert(ConversationId::from_bytes(*key), decode(bytes)?);
         Ok(())
     }
 
     fn apply(&mut self, record: &Record<'_>) -> Result<(), FoldError> {
-        apply(self.by_id.entry(ConversationId::from_bytes(record.conversation)).or_default(), record)
+        let key = ConversationId::from_bytes(record.conversation);
+        self.by_key.entry(key).or_insert_with(|| Folded::begin(record.kind)).apply(record)
     }
 }
 
-/// The same fold, one conversation at a time, for checkpoints.
+/// The same fold, one key at a time, for checkpoints.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ConversationFold;
+pub struct KeyFold;
 
-impl StateFold for ConversationFold {
-    type State = State;
+impl StateFold for KeyFold {
+    type State = Folded;
 
-    fn decode(&self, _conversation: &[u8; 16], bytes: &[u8]) -> Result<State, FoldError> {
-        State::decode(bytes).map_err(|fault| FoldError(fault.to_string()))
+    fn decode(&self, _key: &[u8; 16], bytes: &[u8]) -> Result<Folded, FoldError> {
+        decode(bytes)
     }
 
-    fn apply(&self, state: &mut Option<State>, record: &Record<'_>) -> Result<(), FoldError> {
-        apply(state.get_or_insert_default(), record)
+    fn apply(&self, state: &mut Option<Folded>, record: &Record<'_>) -> Result<(), FoldError> {
+        state.get_or_insert_with(|| Folded::begin(record.kind)).apply(record)
     }
 
-    fn encode(&self, state: &State, out: &mut Vec<u8>) {
-        state.encode(out);
+    fn encode(&self, state: &Folded, out: &mut Vec<u8>) {
+        match state {
+            Folded::Conversation(state) => state.encode(out),
+            Folded::Amended(amended) => amended.encode(out),
+        }
     }
 }

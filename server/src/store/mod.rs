@@ -17,17 +17,25 @@ use foldhash::fast::RandomState;
 use ringwire_driver::{FileId, Job, Operation, Operations};
 use ringwire_protocol::id::ConversationId;
 use ringwire_store::{
-    Files, History, HistoryConfig, HistoryOp, Journal, JournalOp, Page, Record, RecordKind, SegmentId,
+    Files, History, HistoryConfig, HistoryOp, Journal, JournalOp, Record, RecordKind, SegmentId,
 };
 
-pub use fold::{ConversationFold, States};
-pub use ringwire_store::{AppendError, Direction, EntryNumber, FetchError, Query};
+pub(crate) use fold::message;
+pub use fold::{Folded, KeyFold, Tables};
+pub use ringwire_store::{AppendError, Direction, EntryNumber, FetchError, Page, Query};
 
 /// A message of a conversation, as the whole `Message` frame.
 pub const ENTRY: RecordKind = RecordKind(1);
 
+/// An entry again, in the log of the amendments of its bucket, whose key it is under; see
+/// [`crate::conversation::state`].
+pub const AMENDMENT: RecordKind = RecordKind(2);
+
 /// A note: sequences up to the record's own may have been shown before they were synced. No payload.
 pub const RESERVED: RecordKind = RecordKind(0x81);
+
+/// A note: how members of the conversation stand. The record's sequence is the conversation's last.
+pub const MEMBERS: RecordKind = RecordKind(0x82);
 
 /// What a completion brought about.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,6 +124,49 @@ impl Log {
             time_ms,
             payload: frame,
         })
+    }
+
+    /// Appends an entry of a conversation that amends an earlier one, and the same to the log `bucket` of its
+    /// amendments, as its entry `nth`: both or none, also after a crash.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_amendment(
+        &mut self,
+        (conversation, sequence): (ConversationId, u64),
+        (bucket, nth): (ConversationId, u64),
+        time_ms: u64,
+        frame: &[u8],
+    ) -> Result<EntryNumber, AppendError> {
+        let entry =
+            Record { kind: ENTRY, conversation: *conversation.as_bytes(), sequence, time_ms, payload: frame };
+        let again = Record { kind: AMENDMENT, conversation: *bucket.as_bytes(), sequence: nth, ..entry };
+        self.journal.append_both(&entry, &again)
+    }
+
+    /// Appends a note about members of a conversation, whose last sequence is `head`.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn note_members(
+        &mut self,
+        conversation: ConversationId,
+        head: u64,
+        time_ms: u64,
+        note: &[u8],
+    ) -> Result<EntryNumber, AppendError> {
+        self.journal.append(&Record {
+            kind: MEMBERS,
+            conversation: *conversation.as_bytes(),
+            sequence: head,
+            time_ms,
+            payload: note,
+        })
+    }
+
+    /// The longest note or entry, bytes.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.journal.payload_bytes_max()
     }
 
     /// Appends a note that the sequences of a conversation up to `up_to` are reserved.

@@ -7,14 +7,16 @@ use ringwire_store::{
     Config as JournalConfig, Files, Index, Journal, RecoverOptions, RecoveryError, Salt, recover,
 };
 
-use super::{Log, States};
-use crate::conversation::State;
+use super::{Folded, Log, Tables};
+use crate::conversation::{Amended, State};
 use crate::fanout::letter::{ShardIndex, owner_of};
 
 /// What one shard starts with.
 pub struct Recovered {
     /// The conversations it owns.
     pub states: Vec<(ConversationId, State)>,
+    /// Their buckets with amendments, by key.
+    pub amended: Vec<(ConversationId, Amended)>,
     /// Its journal, in a fresh generation.
     pub log: Log,
 }
@@ -33,8 +35,8 @@ pub fn run(
     options: RecoverOptions,
     mut salts: impl FnMut(ShardIndex) -> Salts,
 ) -> Result<(Vec<Recovered>, String), RecoveryError> {
-    let mut states = States::default();
-    let recovered = recover(&**files, &mut states, &options)?;
+    let mut tables = Tables::default();
+    let recovered = recover(&**files, &mut tables, &options)?;
     let report = recovered.report.to_string();
     let generation = recovered.generation;
     let owner = |id: &[u8; 16]| usize::from(owner_of(ConversationId::from_bytes(*id), shards));
@@ -43,11 +45,17 @@ pub fn run(
         .zip(indexes)
         .map(|(shard, index)| {
             let journal = Journal::new(journal, generation, shard, index, salts(shard));
-            Recovered { states: Vec::new(), log: Log::new(journal, Arc::clone(files)) }
+            let log = Log::new(journal, Arc::clone(files));
+            Recovered { states: Vec::new(), amended: Vec::new(), log }
         })
         .collect();
-    for (id, state) in states.by_id {
-        all[usize::from(owner_of(id, shards))].states.push((id, state));
+    for (key, folded) in tables.by_key {
+        // A bucket's key has the owner of its conversation.
+        let shard = &mut all[usize::from(owner_of(key, shards))];
+        match folded {
+            Folded::Conversation(state) => shard.states.push((key, *state)),
+            Folded::Amended(amended) => shard.amended.push((key, amended)),
+        }
     }
     Ok((all, report))
 }

@@ -253,6 +253,7 @@ pub(super) fn sample(frame: &'static [u8], time_ms: u64) -> crate::model::Entry 
         origin: 0,
         client_sequence: 0,
         kind: ringwire_protocol::message::Kind::Membership,
+        reference: 0,
         token: None,
         change: None,
     }

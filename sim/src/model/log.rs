@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringwire::store::{ENTRY, RESERVED};
+use ringwire::conversation::state::{Standing, bucket_key, bucket_of, read_note};
+use ringwire::store::{AMENDMENT, ENTRY, MEMBERS, RESERVED};
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
-use ringwire_protocol::message::{Action, Kind, Membership, ServerFrame};
+use ringwire_protocol::message::{Action, Kind, Membership, Message, ServerFrame};
 use ringwire_protocol::{ConversationId, UserId};
 use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, Record, RecordKind, RecoverOptions, recover};
 
@@ -30,6 +31,8 @@ pub struct Entry {
     pub client_sequence: u64,
     /// What it is.
     pub kind: Kind,
+    /// What it refers to.
+    pub reference: u64,
     /// The wish that it came from.
     pub token: Option<Token>,
     /// Who came or went.
@@ -45,6 +48,10 @@ pub struct Story {
     pub reserved: u64,
     /// The order goes on behind this one.
     pub skipped: u64,
+    /// Entries that are in the log of the amendments of their bucket, too; by bucket.
+    pub amended: BTreeMap<u64, Vec<u64>>,
+    /// How members stand, as the last note about each says.
+    pub standings: BTreeMap<UserId, Standing>,
 }
 
 /// Everything that is stored.
@@ -107,9 +114,26 @@ impl Log {
             return Promise::Order.broken(fault);
         }
         match recovered {
-            Ok(recovered) => Ok((collector.log, recovered.report.to_string())),
+            Ok(recovered) => {
+                collector.log.check_amended()?;
+                Ok((collector.log, recovered.report.to_string()))
+            }
             Err(error) => Promise::Contract.broken(format!("the journal cannot be read: {error}")),
         }
+    }
+
+    /// Every amendment is in the log of its bucket, in the order of the conversation, and nothing else is.
+    fn check_amended(&self) -> Verdict {
+        for (room, story) in self.rooms.iter().enumerate() {
+            let mut expected: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+            for (sequence, entry) in story.entries.iter().filter(|(_, entry)| entry.kind.refers()) {
+                expected.entry(bucket_of(entry.reference)).or_default().push(*sequence);
+            }
+            Promise::Contract.holds(expected == story.amended, || {
+                format!("the amendments of room {room} are {expected:?}, and listed are {:?}", story.amended)
+            })?;
+        }
+        Ok(())
     }
 
     /// The last sequence of a room that was given or reserved; 0: none was.
@@ -139,29 +163,62 @@ impl Log {
     }
 }
 
+/// The message of an entry.
+fn message(mut payload: &[u8]) -> Result<Message<'_>, String> {
+    let frame = frame::split(&mut payload, FRAME_BYTES_CEILING).map_err(|fault| fault.to_string())?;
+    match ServerFrame::decode(frame.ok_or("an entry is empty")?) {
+        Ok(ServerFrame::Message(message)) => Ok(message),
+        _ => Err("an entry is no message".to_owned()),
+    }
+}
+
 impl Collector<'_> {
     fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
+        if record.kind == AMENDMENT {
+            return self.take_amendment(record);
+        }
         let id = ConversationId::from_bytes(record.conversation);
-        let room = self.ids.iter().position(|known| *known == id);
-        let room = room.ok_or("a record is of a conversation that nobody asked for")?;
+        let room = self.room(id)?;
         let story = &mut self.log.rooms[room];
-        if record.kind == RESERVED {
-            story.reserved = record.sequence;
-            return Ok(());
+        match record.kind {
+            RESERVED => story.reserved = record.sequence,
+            MEMBERS => story.standings.extend(read_note(record.payload).ok_or("a note is cut")?),
+            RecordKind::SKIP => return story.skip(record.sequence),
+            ENTRY => return self.take_entry(record, id, room),
+            kind => return Err(format!("a record is of the unknown kind {kind:?}")),
         }
-        if record.kind == RecordKind::SKIP {
-            return story.skip(record.sequence);
+        Ok(())
+    }
+
+    fn room(&self, id: ConversationId) -> Result<Room, String> {
+        let room = self.ids.iter().position(|known| *known == id);
+        room.ok_or_else(|| "a record is of a conversation that nobody asked for".to_owned())
+    }
+
+    /// An amendment again, in the log of its bucket: it is in the order of its conversation already.
+    fn take_amendment(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let message = message(record.payload)?;
+        let room = self.room(message.conversation)?;
+        let (story, bucket) = (&mut self.log.rooms[room], bucket_of(message.reference));
+        let twin = story.entries.get(&message.sequence).filter(|entry| entry.frame == record.payload);
+        let key = bucket_key(message.conversation, bucket);
+        let listed = story.amended.entry(bucket).or_default();
+        if twin.is_none()
+            || record.conversation != *key.as_bytes()
+            || record.sequence != listed.len() as u64 + 1
+        {
+            return Err(format!(
+                "amendment {} of room {room} is listed as {} of a bucket where it does not belong",
+                message.sequence, record.sequence
+            ));
         }
-        if record.kind != ENTRY {
-            return Err(format!("a record is of the unknown kind {:?}", record.kind));
-        }
-        let mut payload = record.payload;
-        let frame = frame::split(&mut payload, FRAME_BYTES_CEILING).map_err(|fault| fault.to_string())?;
-        let frame = frame.ok_or("an entry is empty")?;
-        let Ok(ServerFrame::Message(message)) = ServerFrame::decode(frame) else {
-            return Err("an entry is no message".to_owned());
-        };
-        let sequence = record.sequence;
+        listed.push(message.sequence);
+        Ok(())
+    }
+
+    fn take_entry(&mut self, record: &Record<'_>, id: ConversationId, room: Room) -> Result<(), String> {
+        let message = message(record.payload)?;
+        let (story, sequence) = (&mut self.log.rooms[room], record.sequence);
         if message.sequence != sequence || message.conversation != id || sequence != story.next() {
             return Err(format!(
                 "the journal has sequence {sequence} ({} inside) of room {room} where {} belongs",
@@ -182,6 +239,7 @@ impl Collector<'_> {
             origin: message.origin,
             client_sequence: message.client_sequence,
             kind: message.kind,
+            reference: message.reference,
             token: Token::of(message.body),
             change,
         };

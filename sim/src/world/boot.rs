@@ -9,7 +9,7 @@ use ringwire::fanout::mesh;
 use ringwire::session::auth::Authenticator;
 use ringwire::session::{Sessions, Terms};
 use ringwire::shard::Shard;
-use ringwire::store::{ConversationFold, recovery};
+use ringwire::store::{KeyFold, recovery};
 use ringwire::user::Users;
 use ringwire_protocol::message::Action;
 use ringwire_store::{Checkpointer, Files, RecoverOptions, Salt, When};
@@ -104,7 +104,8 @@ impl World {
                 let sealed = Arc::clone(&sealed);
                 recovered.log.notify_seals(Arc::new(move || sealed.store(true, Ordering::Relaxed)));
                 let limits = terms.limits.clone();
-                let conversations = Conversations::new(recovered.states, recovered.log, limits);
+                let conversations =
+                    Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let sessions = Sessions::new(index, Arc::clone(&terms));
                 let shard = Shard::new(mesh, sessions, conversations, Users::default());
                 Seat::new(shard, settings.connections_max)
@@ -116,7 +117,7 @@ impl World {
             begun_us: self.now_us,
             is_ending: false,
             sealed,
-            checkpointer: Checkpointer::new(Arc::clone(files), ConversationFold, settings.checkpoint),
+            checkpointer: Checkpointer::new(Arc::clone(files), KeyFold, settings.checkpoint),
         });
         self.plan_checkpoint();
     }

@@ -94,12 +94,9 @@ impl Listener<'_> {
                 Ok(())
             }
             ServerFrame::Done(done) => {
-                if let Ok(room) = self.room(done.conversation) {
-                    // Who leaves is told where; who only closes is still told of what comes.
-                    match done.sequence {
-                        0 => self.checks.order.on_not_open(self.socket, room),
-                        _ => self.checks.order.on_detached(self.socket, room),
-                    }
+                // Who closes is still told of what comes. Who leaves is let out by the entry that says so.
+                if let (Ok(room), 0) = (self.room(done.conversation), done.sequence) {
+                    self.checks.order.on_not_open(self.socket, room);
                 }
                 Ok(())
             }

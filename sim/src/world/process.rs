@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use ringwire::clock::Now;
 use ringwire::shard::Shard;
-use ringwire::store::ConversationFold;
+use ringwire::store::KeyFold;
 use ringwire_store::Checkpointer;
 
 use super::{Counts, Event, World};
@@ -64,7 +64,7 @@ pub(super) struct Process {
     pub(super) is_ending: bool,
     /// A segment was sealed since one last looked.
     pub(super) sealed: Arc<AtomicBool>,
-    pub(super) checkpointer: Checkpointer<ConversationFold>,
+    pub(super) checkpointer: Checkpointer<KeyFold>,
 }
 
 impl World {

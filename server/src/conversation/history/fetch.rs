@@ -1,47 +1,31 @@
-//! History: a page out of the tail in memory, or out of the journal.
-
-use std::collections::HashMap;
+//! A page of messages: which, from where, and what is said about holes.
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
-use ringwire_protocol::code::Code;
 use ringwire_protocol::id::ConversationId;
-use ringwire_protocol::message::{Direction, Gap, GapCause, Page};
+use ringwire_protocol::message::{Direction, Gap, GapCause, Page, View};
 
-use super::{Conversations, Refusal, Which};
+use super::super::{Conversations, Refusal, Which};
+use super::reads::{ReadResult, Reading, cannot_read};
 use crate::fanout::letter::{Answers, Author, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::store::{self, Query};
 
 /// What a client wants to read.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(in super::super) struct Wanted {
     pub request: u32,
     pub conversation: ConversationId,
     pub from: u64,
     pub limit: u16,
     pub direction: Direction,
-}
-
-/// Fetches that wait for the journal.
-#[derive(Default)]
-pub(super) struct Fetching {
-    next: u64,
-    under_way: HashMap<u64, (SessionRef, Wanted, Range), RandomState>,
-}
-
-impl Fetching {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.under_way.len()
-    }
+    pub view: View,
 }
 
 /// Sequences `from..=to`, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    from: u64,
-    to: u64,
+pub(in super::super) struct Range {
+    pub from: u64,
+    pub to: u64,
 }
 
 /// The sequences that a request asks for, out of those that exist.
@@ -61,7 +45,7 @@ fn range(wanted: &Wanted, head: u64, limit_max: u16) -> Option<Range> {
 }
 
 /// A message's frame and its sequence.
-type Found = (u64, Bytes);
+pub(super) type Found = (u64, Bytes);
 
 /// What of the found messages makes the page: from the asked end on, without a hole, as many whole frames as
 /// fit.
@@ -93,7 +77,7 @@ fn lost(asked: Range, found: &[Found], direction: Direction) -> Option<Range> {
 }
 
 impl Conversations {
-    pub(super) fn on_fetch(&mut self, author: Author, wanted: Wanted, mesh: &mut Mesh) {
+    pub(in super::super) fn on_fetch(&mut self, author: Author, wanted: Wanted, mesh: &mut Mesh) {
         let session = author.session;
         let which = Which::Fetch(wanted.request);
         let conversation = self.by_id.get(&wanted.conversation).ok_or_else(Refusal::not_a_member);
@@ -107,7 +91,8 @@ impl Conversations {
         };
         let Some(range) = range(&wanted, conversation.visible, self.limits.page_messages_max) else {
             let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };
-            return self.page(session, &wanted, empty, &[], mesh);
+            let head = conversation.visible;
+            return self.page(session, &wanted, empty, head, (&[], &[]), mesh);
         };
         // What of it is in memory, from the asked end on: fewer than asked for are as good an answer.
         let start = match wanted.direction {
@@ -118,7 +103,7 @@ impl Conversations {
             conversation.tail.from(start).map(|frames| (start..=range.to).zip(frames.cloned()).collect());
         let synced = conversation.synced;
         if let Some(found) = remembered.filter(|_| start <= range.to) {
-            return self.answer(session, &wanted, Range { from: start, ..range }, &found, mesh);
+            return self.answer(author, &wanted, Range { from: start, ..range }, &found, mesh);
         }
         // The journal is read as far as it is synced; what is newer and already forgotten, in a moment.
         let readable = Range { to: range.to.min(synced), ..range };
@@ -128,8 +113,6 @@ impl Conversations {
             return self.reject(session, wanted.conversation, which, &refusal, mesh);
         }
         let range = readable;
-        let tag = self.fetching.next;
-        self.fetching.next += 1;
         let query = Query {
             conversation: *wanted.conversation.as_bytes(),
             from: match wanted.direction {
@@ -143,51 +126,60 @@ impl Conversations {
             limit: u32::try_from(range.to - range.from + 1).unwrap_or(u32::MAX),
             bytes_max: self.limits.page_bytes_max,
         };
-        match self.log.fetch(tag, query) {
-            Ok(()) => {
-                self.fetching.under_way.insert(tag, (session, wanted, range));
-            }
-            Err(error) => {
-                let refusal = Refusal::busy(&error.to_string());
-                self.reject(session, wanted.conversation, which, &refusal, mesh);
+        if let Err(error) = self.read(query, Reading::Page(author, wanted, range)) {
+            let refusal = cannot_read(wanted.conversation, &error);
+            self.reject(session, wanted.conversation, which, &refusal, mesh);
+        }
+    }
+
+    /// Whether an answer that had to wait is still for its reader: who was put out meanwhile gets nothing.
+    pub(super) fn check_still_reader(
+        &mut self,
+        author: &Author,
+        wanted: &Wanted,
+        mesh: &mut Mesh,
+    ) -> Option<u64> {
+        let conversation = self.by_id.get(&wanted.conversation).ok_or_else(Refusal::not_a_member);
+        match conversation.and_then(|known| known.check_reader(author.user).map(|()| known.visible)) {
+            Ok(head) => Some(head),
+            Err(refusal) => {
+                let which = Which::Fetch(wanted.request);
+                self.reject(author.session, wanted.conversation, which, &refusal, mesh);
+                None
             }
         }
     }
 
     /// Answers what the journal has read.
-    pub(super) fn on_fetched(&mut self, mesh: &mut Mesh) {
-        while let Some((tag, result)) = self.log.take_fetched() {
-            let Some((session, wanted, range)) = self.fetching.under_way.remove(&tag) else { continue };
-            match result {
-                Ok(page) => {
-                    let entries = page.entries.into_iter().map(|entry| (entry.sequence, entry.payload));
-                    let found: Vec<Found> =
-                        entries.filter(|(sequence, _)| (range.from..=range.to).contains(sequence)).collect();
-                    self.answer(session, &wanted, range, &found, mesh);
-                }
-                Err(error) => {
-                    tracing::error!(
-                        conversation = %wanted.conversation,
-                        from = range.from,
-                        to = range.to,
-                        %error,
-                        "history cannot be read; run `ringwire store verify`"
-                    );
-                    self.unreadable(session, &wanted, mesh);
-                }
+    pub(super) fn on_page_read(
+        &mut self,
+        author: Author,
+        wanted: &Wanted,
+        range: Range,
+        result: ReadResult,
+        mesh: &mut Mesh,
+    ) {
+        if self.check_still_reader(&author, wanted, mesh).is_none() {
+            return;
+        }
+        match result {
+            Ok(page) => {
+                let entries = page.entries.into_iter().map(|entry| (entry.sequence, entry.payload));
+                let found: Vec<Found> =
+                    entries.filter(|(sequence, _)| (range.from..=range.to).contains(sequence)).collect();
+                self.answer(author, wanted, range, &found, mesh);
+            }
+            Err(error) => {
+                let which = Which::Fetch(wanted.request);
+                self.unreadable(author.session, wanted.conversation, which, &error, mesh);
             }
         }
     }
 
     /// Sends what was found; says first what is lost, so that nobody waits for it.
-    fn answer(
-        &mut self,
-        session: SessionRef,
-        wanted: &Wanted,
-        asked: Range,
-        found: &[Found],
-        mesh: &mut Mesh,
-    ) {
+    fn answer(&mut self, author: Author, wanted: &Wanted, asked: Range, found: &[Found], mesh: &mut Mesh) {
+        let session = author.session;
+        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.visible);
         if let Some(lost) = lost(asked, found, wanted.direction) {
             let gap = Gap {
                 conversation: wanted.conversation,
@@ -204,21 +196,26 @@ impl Conversations {
             // All of it is lost; the page ends where it was asked to, so that the next one goes on behind.
             _ => asked,
         };
-        self.page(session, wanted, range, kept, mesh);
-    }
-
-    fn unreadable(&mut self, session: SessionRef, wanted: &Wanted, mesh: &mut Mesh) {
-        let mut refusal = Refusal::new(Code::HISTORY_UNAVAILABLE, "these messages cannot be read now");
-        refusal.retry_after_ms = 1000;
-        self.reject(session, wanted.conversation, Which::Fetch(wanted.request), &refusal, mesh);
-    }
-
-    fn page(&mut self, session: SessionRef, wanted: &Wanted, range: Range, found: &[Found], mesh: &mut Mesh) {
-        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.visible);
-        let mut frames = Vec::with_capacity(found.iter().map(|(_, frame)| frame.len()).sum());
-        for (_, frame) in found {
-            frames.extend_from_slice(frame);
+        match wanted.view {
+            View::Current if !kept.is_empty() => self.begin_gathering(author, *wanted, kept, head, mesh),
+            _ => {
+                let mut frames = Vec::with_capacity(kept.iter().map(|(_, frame)| frame.len()).sum());
+                kept.iter().for_each(|(_, frame)| frames.extend_from_slice(frame));
+                self.page(session, wanted, range, head, (&frames, &[]), mesh);
+            }
         }
+    }
+
+    /// Sends a page of a conversation that is at `head`.
+    pub(super) fn page(
+        &mut self,
+        session: SessionRef,
+        wanted: &Wanted,
+        range: Range,
+        head: u64,
+        (frames, amendments): (&[u8], &[u8]),
+        mesh: &mut Mesh,
+    ) {
         let page = Page {
             request: wanted.request,
             conversation: wanted.conversation,
@@ -229,8 +226,8 @@ impl Conversations {
                 Direction::Forward => range.to >= head,
                 Direction::Backward => range.from <= 1,
             },
-            frames: &frames,
-            amendments: &[],
+            frames,
+            amendments,
         };
         page.encode(&mut self.encoder, &mut self.scratch);
         self.reply(session, Answers::Fetch, mesh);
@@ -242,7 +239,8 @@ mod tests {
     use super::*;
 
     fn wanted(from: u64, limit: u16, direction: Direction) -> Wanted {
-        Wanted { request: 1, conversation: ConversationId::ZERO, from, limit, direction }
+        let conversation = ConversationId::ZERO;
+        Wanted { request: 1, conversation, from, limit, direction, view: View::Raw }
     }
 
     #[test]
