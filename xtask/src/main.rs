@@ -12,6 +12,7 @@ mod autobahn;
 mod bench;
 mod codegen;
 mod fuzz;
+mod gates;
 mod process;
 mod project;
 mod report;

@@ -2,14 +2,14 @@
 //!
 //! All steps share one target folder and the dev profile (which optimises a little), so that the workspace
 //! is built twice in all: once for clippy's eyes, once to run. Loom has a folder of its own, because its
-//! flags would invalidate everything else.
+//! flags would invalidate everything else, and the gates build their loops as people run the server.
 
 use clap::Args;
 
 use crate::process::{self, Tests, run_tests};
 use crate::project::Project;
 use crate::report::{Outcome, Report, Verdict};
-use crate::{autobahn, codegen, tidy};
+use crate::{autobahn, codegen, gates, tidy};
 
 /// Simulated worlds in `cargo xtask test`; `cargo xtask sim --seeds N` is for more.
 const SEEDS: u64 = 200;
@@ -57,6 +57,9 @@ const STEPS: &[Step] = &[
     ("tests", "unit, integration and documentation tests", workspace_tests),
     ("loom", "every interleaving of a ring's two ends", |project, _| loom(project).map(Verdict::Ran)),
     ("sim", "simulated worlds, by seed", sim),
+    ("gates", "instructions of hot loops, against what is on file", |project, options| {
+        gates::run(project, options.locked())
+    }),
     ("autobahn-epoll", "WebSocket conformance, core cases, epoll driver", |project, _| {
         autobahn::core(project, autobahn::Driver::Epoll)
     }),
