@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "what measures has a clock, processes and sockets")]
 
+pub mod append;
 pub mod bare;
 mod client;
+pub mod comparators;
 pub mod echo;
 pub mod fault;
 pub mod gates;

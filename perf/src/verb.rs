@@ -10,7 +10,7 @@ use ringwire_perf::measure;
 use ringwire_perf::measure::contender::Contender;
 use ringwire_perf::scenario::{self, Kind, Promise, Scenario};
 use ringwire_perf::system::processor::Split;
-use ringwire_perf::{gates, peers, report, resident, system};
+use ringwire_perf::{append, comparators, gates, peers, report, resident, system};
 
 use crate::progress::Progress;
 
@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Name all scenarios.
     List,
+    /// Build the comparators: other runtimes and stores, which the workspace does not build.
+    Comparators,
     /// Install the peers that can be installed, and say which are there.
     Peers,
     /// Join all reports into one page.
@@ -47,6 +49,14 @@ pub(crate) enum Verb {
         /// Put the counts on file instead.
         #[arg(long)]
         write: bool,
+    },
+    /// Append records for a while and say how that went; `run` starts it.
+    #[command(hide = true)]
+    Append {
+        /// bare or ringwire.
+        engine: String,
+        /// As `append::work` has them.
+        work: Vec<String>,
     },
     /// The bare loop that the server is compared with; its first line is "listening on ADDRESS".
     Bare {
@@ -79,6 +89,10 @@ pub(crate) struct Run {
     /// Peers to compare with (nats, ws, mosquitto, nchan); missing ones are skipped.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Compare with other runtimes or stores as well, all of them or those that are named (monoio, tokio-uring,
+    /// tokio, compio; sled, fjall, redb); `bench comparators` builds them.
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "all", require_equals = true)]
+    comparators: Vec<String>,
     /// Leave the bare loop out.
     #[arg(long)]
     no_bare: bool,
@@ -146,6 +160,7 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
             }
             Ok(())
         }
+        Verb::Comparators => comparators::build().map(|path| println!("{}", path.display())),
         Verb::Peers => peers::install(),
         Verb::Report => report::page().map(|path| println!("{}", path.display())),
         Verb::Gates { write } => {
@@ -154,6 +169,10 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
                 println!("skipped: {why}");
             }
             Ok(())
+        }
+        Verb::Append { engine, work } => {
+            let work = append::work::Work::read(work.into_iter()).map_err(Fault::Usage)?;
+            append::run(&engine, &work)
         }
         Verb::Bare { listen, coalesce, ack_bytes } => {
             bare::serve(&bare::Options { listen, coalesces: coalesce, ack_bytes })
@@ -171,7 +190,7 @@ fn one(mut scenario: Scenario, run: &Run) -> Result<()> {
         scenario.name.push_str(&format!("-as-{asked}"));
     }
     println!("{}: {}", scenario.name, scenario.about);
-    let contenders = contenders(&scenario, run);
+    let contenders = contenders(&scenario, run)?;
     let is_ours = |contender: &Contender| matches!(contender, Contender::Ringwire(_));
     let binary = if contenders.iter().any(is_ours) {
         system::server::find_binary(run.server.binary.clone())?
@@ -204,26 +223,41 @@ fn one(mut scenario: Scenario, run: &Run) -> Result<()> {
 }
 
 /// Who can be measured with this scenario, in the order of their turns; says who cannot.
-fn contenders(scenario: &Scenario, run: &Run) -> Vec<Contender> {
+fn contenders(scenario: &Scenario, run: &Run) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    for driver in run.driver.iter().filter(|driver| *driver != "none") {
+    let drivers: Vec<&String> = run.driver.iter().filter(|driver| *driver != "none").collect();
+    if scenario.kind == Kind::Append {
+        // The journal knows no driver: it is there once, or not.
+        let ours = (!drivers.is_empty()).then_some("ringwire");
+        let bare = (!run.no_bare).then_some("bare");
+        let store = |name: &str| Contender::Store(name.to_owned());
+        contenders.extend(ours.into_iter().chain(bare).map(store));
+        contenders.extend(compared(&run.comparators, &comparators::STORES)?.map(store));
+        return Ok(contenders);
+    }
+    for driver in drivers {
         contenders.push(Contender::Ringwire(driver.clone()));
         if let Some(versus) = &scenario.versus {
             contenders.push(Contender::Versus { driver: driver.clone(), name: versus.name.clone() });
         }
     }
     // Neither resuming nor waiting for a disk is something that a bare loop of sends does.
-    if !run.no_bare && scenario.kind != Kind::Reconnect && scenario.subscribers > 0 {
+    let suits_bare = scenario.kind != Kind::Reconnect && scenario.subscribers > 0;
+    if !run.no_bare && suits_bare {
         contenders.push(Contender::Bare { coalesces: false });
         if scenario.coalescing {
             contenders.push(Contender::Bare { coalesces: true });
         }
     }
+    if suits_bare {
+        let runtime = |name: &str| Contender::Runtime(name.to_owned());
+        contenders.extend(compared(&run.comparators, &comparators::RUNTIMES)?.map(runtime));
+    }
     let suits_peers = match scenario.kind {
         // Not all of them acknowledge.
         Kind::Fanout => scenario.subscribers > 0 && scenario.read_every_ms.is_none(),
         Kind::Idle => true,
-        Kind::Echo | Kind::Connect | Kind::Reconnect => false,
+        Kind::Echo | Kind::Connect | Kind::Reconnect | Kind::Append => false,
     };
     for peer in &run.peers {
         match peers::find(peer) {
@@ -232,10 +266,37 @@ fn contenders(scenario: &Scenario, run: &Run) -> Vec<Contender> {
             Err(why) => println!("{peer}: skipped: {why}"),
         }
     }
-    contenders
+    Ok(contenders)
+}
+
+/// Those of `known` that are asked for; says so if they are not built.
+fn compared<'a>(asked: &[String], known: &'a [&'a str]) -> Result<impl Iterator<Item = &'a str>> {
+    let all = asked.iter().any(|name| name == "all");
+    let exists = |name: &str| comparators::RUNTIMES.contains(&name) || comparators::STORES.contains(&name);
+    if let Some(unknown) = asked.iter().find(|name| *name != "all" && !exists(name)) {
+        return Err(Fault::Usage(format!("there is no comparator {unknown}")));
+    }
+    let mut names: Vec<&str> =
+        known.iter().copied().filter(|name| all || asked.iter().any(|other| other == name)).collect();
+    if let (false, Err(why)) = (names.is_empty(), comparators::find()) {
+        println!("{}: skipped: {why}", names.join(", "));
+        names.clear();
+    }
+    Ok(names.into_iter())
 }
 
 fn conditions(scenario: &Scenario, options: &measure::Options) -> Result<String> {
+    if scenario.kind == Kind::Append {
+        return Ok(format!(
+            "{} rounds in turns of {} s each, a process and an empty folder for every turn; {} B per record, {} \
+             conversations; load average {} at the end.",
+            options.rounds,
+            scenario.window_s,
+            scenario.body_bytes,
+            scenario.rooms,
+            system::load_average(),
+        ));
+    }
     let shards = scenario.shards.max(scenario.versus().map_or(0, |other| other.shards));
     let split = Split::of(shards)?;
     let placed = if split.server.contains(&split.load) {

@@ -57,6 +57,7 @@ const CHECKS: &[Check] = &[
     ("nothing points at somebody's machine", text::machine_paths),
     ("links lead somewhere", text::links),
     ("every dependency has a reason", dependencies::reasons),
+    ("every package says its licence", dependencies::licences),
     ("every dependency is used", dependencies::used),
     ("dependencies are declared once", dependencies::declared_once),
     ("ARCHITECTURE.md names what exists", documents::architecture),

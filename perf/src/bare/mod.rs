@@ -8,6 +8,7 @@
 //! Deliberately absent: fairness, limits, partial writes.
 
 mod table;
+pub mod wire;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,6 +18,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::fault::{Fault, Result};
 use table::{Peer, Table};
+use wire::{put_ack, put_frame, take_frame};
 
 /// Bytes taken in one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -127,24 +129,20 @@ impl Bare {
         let mut room_of_out = None;
         while let Some((payload, rest)) = take_frame(input) {
             input = rest;
-            match payload {
-                [b'm', _, _, _, a, b, c, d, ..] => {
-                    let room = u32::from_le_bytes([*a, *b, *c, *d]);
-                    if room_of_out.is_some_and(|other| other != room) || !self.options.coalesces {
-                        self.fan_out(room_of_out)?;
-                    }
-                    room_of_out = Some(room);
-                    put_frame(payload, &mut self.out);
-                    if self.options.ack_bytes > 0 {
-                        put_ack(self.options.ack_bytes, &mut self.acks);
-                    }
-                    if !self.options.coalesces {
-                        self.fan_out(room_of_out)?;
-                    }
-                }
-                echo => {
-                    put_frame(echo, &mut self.acks);
-                }
+            let Some(room) = wire::room(payload) else {
+                put_frame(payload, &mut self.acks);
+                continue;
+            };
+            if room_of_out.is_some_and(|other| other != room) || !self.options.coalesces {
+                self.fan_out(room_of_out)?;
+            }
+            room_of_out = Some(room);
+            put_frame(payload, &mut self.out);
+            if self.options.ack_bytes > 0 {
+                put_ack(self.options.ack_bytes, &mut self.acks);
+            }
+            if !self.options.coalesces {
+                self.fan_out(room_of_out)?;
             }
         }
         self.fan_out(room_of_out)?;
@@ -161,15 +159,10 @@ impl Bare {
     }
 
     fn upgrade(&mut self, slot: usize, count: usize) -> Result<()> {
-        let head = String::from_utf8_lossy(&self.buffer[..count]);
-        let path = head.split(' ').nth(1).unwrap_or("");
-        let rooms: Vec<u32> = path
-            .strip_prefix("/subscribe/")
-            .map(|rooms| rooms.split(',').filter_map(|room| room.parse().ok()).collect())
-            .unwrap_or_default();
+        let rooms = wire::rooms(&self.buffer[..count]);
         self.table.subscribe(slot, &rooms);
         match self.table.get(slot) {
-            Some(peer) => send(&peer.stream, SWITCH.as_bytes()),
+            Some(peer) => send(&peer.stream, wire::SWITCH.as_bytes()),
             None => Ok(()),
         }
     }
@@ -188,10 +181,6 @@ impl Bare {
     }
 }
 
-/// Constant, because the generator's key is.
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 fn send(mut stream: &TcpStream, bytes: &[u8]) -> Result<()> {
     match stream.write(bytes) {
         Ok(sent) if sent == bytes.len() => Ok(()),
@@ -203,29 +192,4 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) -> Result<()> {
             Err(Fault::Machine(format!("a send failed, and the bare loop keeps no queues: {error}")))
         }
     }
-}
-
-/// The payload of a client's whole frame under the mask key 0, and what follows it.
-fn take_frame(input: &[u8]) -> Option<(&[u8], &[u8])> {
-    let length = *input.get(1)? & 0x7f;
-    let (header, length) = match length {
-        126 => (4, usize::from(u16::from_be_bytes(*input.get(2..)?.first_chunk()?))),
-        127 => (10, u64::from_be_bytes(*input.get(2..)?.first_chunk()?) as usize),
-        short => (2, usize::from(short)),
-    };
-    let start = header + 4;
-    Some((input.get(start..start + length)?, &input[start + length..]))
-}
-
-fn put_frame(payload: &[u8], out: &mut Vec<u8>) {
-    let (header, bytes) =
-        ringwire_protocol::ws::header(ringwire_protocol::ws::Opcode::Binary, payload.len(), None);
-    out.extend_from_slice(&header[..bytes]);
-    out.extend_from_slice(payload);
-}
-
-fn put_ack(bytes: usize, out: &mut Vec<u8>) {
-    let mut payload = [0; 125];
-    payload[0] = b'a';
-    put_frame(&payload[..bytes.saturating_sub(2).clamp(1, 125)], out);
 }

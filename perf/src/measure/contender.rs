@@ -1,6 +1,7 @@
 //! Who is measured, and how each is started for its turn.
 
 use std::process::Command;
+use std::time::Duration;
 
 use ringwire_protocol::message::{Ack, Encoder, Kind as MessageKind, Message, Pong};
 use ringwire_protocol::{ConversationId, DeviceId, UserId};
@@ -15,6 +16,7 @@ use crate::peers::{Peer, Running, mosquitto, nats, nchan, node_ws};
 use crate::scenario::Scenario;
 use crate::system::processor::Split;
 use crate::system::server::{Process, Ringwire, Setup};
+use crate::{append, comparators};
 
 /// Who is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +35,12 @@ pub enum Contender {
         /// All messages of one read leave as one send per socket.
         coalesces: bool,
     },
+    /// The bare loop's work on another runtime.
+    Runtime(String),
     /// Somebody else's server.
     Peer(String),
+    /// A store alone: `bare`, `ringwire`, or another one.
+    Store(String),
 }
 
 impl std::fmt::Display for Contender {
@@ -44,7 +50,14 @@ impl std::fmt::Display for Contender {
             Contender::Versus { driver, name } => write!(f, "ringwire {driver}, {name}"),
             Contender::Bare { coalesces: false } => f.write_str("bare send"),
             Contender::Bare { coalesces: true } => f.write_str("bare send, coalescing"),
+            Contender::Runtime(name) => write!(f, "fan-out on {name}"),
             Contender::Peer(name) => f.write_str(name),
+            Contender::Store(name) => f.write_str(match name.as_str() {
+                "bare" => "bare write and fdatasync",
+                "ringwire" => "ringwire journal",
+                "sled" => "sled (its flush does not sync)",
+                other => other,
+            }),
         }
     }
 }
@@ -58,7 +71,7 @@ impl Contender {
         let split = match self {
             Contender::Ringwire(_) => Split::of(scenario.shards)?,
             Contender::Versus { .. } => Split::of(scenario.versus().unwrap_or(scenario.clone()).shards)?,
-            Contender::Bare { .. } | Contender::Peer(_) => Split::of(1)?,
+            _ => Split::of(1)?,
         };
         let turn = Turn { scenario, is_real_time: options.is_real_time, contender: self, split: &split };
         match self {
@@ -70,6 +83,12 @@ impl Contender {
                 ours(&Turn { scenario: &scenario, ..turn }, options, driver)
             }
             Contender::Bare { coalesces } => bare(&turn, *coalesces),
+            Contender::Runtime(name) => {
+                let mut command = Command::new(comparators::find().map_err(Fault::Usage)?);
+                command.args(["fanout", name, "127.0.0.1:0", &(ack_bytes() + 2).to_string()]);
+                like_bare(&turn, name, command)
+            }
+            Contender::Store(engine) => store(&turn, engine),
             Contender::Peer(name) => match name.as_str() {
                 nats::Nats::NAME => peer::<nats::Nats>(&turn),
                 node_ws::NodeWs::NAME => peer::<node_ws::NodeWs>(&turn),
@@ -115,6 +134,65 @@ fn like_bare(turn: &Turn<'_>, name: &str, command: Command) -> Result<Round> {
     let address = process.wait_for_line(|line| line.strip_prefix("listening on ")?.parse().ok())?;
     let adapter = Bare { around_body: frame_bytes(body) - body, echo_bytes: pong_bytes() };
     scene::run(turn, Engine::new(adapter, address)?, &mut process, true)
+}
+
+/// A store in a process and an empty folder of its own, on all processors.
+fn store(turn: &Turn<'_>, engine: &str) -> Result<Round> {
+    let Turn { scenario, contender, .. } = *turn;
+    let folder = tempfile::Builder::new()
+        .prefix("ringwire-append-")
+        .tempdir()
+        .map_err(Fault::system("making a folder"))?;
+    append::want_disk(folder.path())?;
+    let work = append::work::Work {
+        folder: folder.path().to_owned(),
+        batch: scenario.steps.first().map_or(1, |batch| *batch as usize),
+        body_bytes: scenario.body_bytes as usize,
+        conversations: scenario.rooms.into(),
+        time: Duration::from_secs_f64(scenario.window_s),
+    };
+    let program = if append::ENGINES.contains(&engine) {
+        std::env::current_exe().map_err(Fault::system("finding this program"))?
+    } else {
+        comparators::find().map_err(Fault::Usage)?
+    };
+    let mut command = Command::new(program);
+    command.args(["append", engine]).args(work.arguments());
+    let mut process = Process::start(engine, command, &Split::all())?;
+    let (mut resident_before_bytes, mut resident_bytes) = (0, 0);
+    // It says one line at its end; its memory can be read until then.
+    let line: append::Line = loop {
+        if let Ok(bytes) = crate::system::memory::total(process.pid()) {
+            resident_bytes = bytes;
+            resident_before_bytes = if resident_before_bytes == 0 { bytes } else { resident_before_bytes };
+        }
+        if let Some(line) = process.line(|line| serde_json::from_str(line).ok())? {
+            break line;
+        }
+    };
+    drop((process, folder));
+    if line.appends == 0 || line.seconds < scenario.window_s {
+        return Err(Fault::Server(format!("{contender} stopped early: {line:?}")));
+    }
+    Ok(Round {
+        scenario: scenario.name.clone(),
+        contender: contender.to_string(),
+        round: 0,
+        step: None,
+        deliveries: line.appends,
+        publishes: line.appends,
+        reached_percent: None,
+        window_s: line.seconds,
+        cpu_us: line.cpu_us / line.appends as f64,
+        per_second: line.appends as f64 / line.seconds,
+        latency_us: line.latency_us,
+        resident_bytes,
+        resident_before_bytes,
+        connections: 0,
+        busy_percent: 0.0,
+        others_percent: 0.0,
+        is_saturated: false,
+    })
 }
 
 fn peer<P: Peer>(turn: &Turn<'_>) -> Result<Round> {

@@ -175,7 +175,10 @@ fn scene<A: Adapter>(
     match scenario.kind {
         Kind::Echo => drive::echo(engine, 0..scenario.subscribers, warm_up, window, at_edge, check),
         Kind::Reconnect => reconnect::run(scenario, engine, &mut rooms, &plan, at_edge, check),
-        Kind::Fanout | Kind::Connect | Kind::Idle => drive::drive(engine, &mut rooms, &plan, at_edge, check),
+        // The others are done above, or have no connections.
+        Kind::Fanout | Kind::Connect | Kind::Idle | Kind::Append => {
+            drive::drive(engine, &mut rooms, &plan, at_edge, check)
+        }
     }
 }
 

@@ -15,9 +15,14 @@ pub(super) fn charts(scenario: &Scenario, rounds: &[Round]) -> Vec<(&'static str
         charts.push(("memory", over_steps(scenario, rounds, "memory over connections", "MiB", &memory)));
     } else {
         let reached = |round: &Round| Some(round.publishes as f64 / round.window_s);
-        let title = "throughput over load";
-        charts.push(("throughput", over_steps(scenario, rounds, title, "publishes/s", &reached)));
-        let mut waits = over_steps(scenario, rounds, "p99 over load", "ms", &latency("p99"));
+        let is_store = scenario.kind == Kind::Append;
+        let (unit, load) = if is_store { ("appends/s", "batch size") } else { ("publishes/s", "load") };
+        let mut throughput = over_steps(scenario, rounds, &format!("throughput over {load}"), unit, &reached);
+        if is_store {
+            throughput.scale = Scale::Logarithmic;
+        }
+        charts.push(("throughput", throughput));
+        let mut waits = over_steps(scenario, rounds, &format!("p99 over {load}"), "ms", &latency("p99"));
         waits.scale = Scale::Logarithmic;
         charts.push(("latency", waits));
     }

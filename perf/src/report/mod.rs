@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fault::{Fault, Result};
 use crate::measure::Round;
-use crate::scenario::Scenario;
+use crate::scenario::{Kind, Scenario};
 
 /// The folder of reports.
 #[must_use]
@@ -104,16 +104,22 @@ pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String 
     if !scenario.steps.is_empty() {
         columns.push(scenario.step_name().to_owned());
     }
-    columns.push("CPU µs per delivery".to_owned());
-    columns.extend(bases.iter().map(|base| format!("ratio to {base}")));
-    let others = ["deliveries/s", "p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "RSS B per connection"];
+    let (unit, of_base): (&str, Figure<'_>) = match scenario.kind {
+        Kind::Append => ("appends", &|round| Some(round.per_second)),
+        _ => ("deliveries", &cpu),
+    };
+    columns.push(format!("CPU µs per {}", unit.trim_end_matches('s').replace("deliverie", "delivery")));
+    let of = if scenario.kind == Kind::Append { "appends/s" } else { "CPU" };
+    columns.extend(bases.iter().map(|base| format!("{of}, ratio to {base}")));
+    columns.push(format!("{unit}/s"));
+    let others = ["p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "RSS B per connection"];
     columns.extend(others.map(str::to_owned));
     columns.extend(["generator busy %", "others on its cores %", "rounds"].map(str::to_owned));
     let mut out = format!("# {}\n\n{}\n\n{conditions}\n\n", scenario.name, scenario.about);
     let _ = writeln!(out, "| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
     for name in names.iter().copied() {
         for step in &steps {
-            let cells = row(rounds, name, *step, &bases);
+            let cells = row(rounds, name, *step, &bases, of_base);
             let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
     }
@@ -121,7 +127,7 @@ pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String 
     out
 }
 
-fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str]) -> Vec<String> {
+fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str], of_base: Figure<'_>) -> Vec<String> {
     let of: Vec<&Round> =
         rounds.iter().filter(|round| round.contender == name && round.step == step).collect();
     let median = |figure: Figure<'_>, digits: usize| {
@@ -132,7 +138,7 @@ fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str]) -> Vec<S
     let mut cells = vec![name.to_owned()];
     cells.extend(step.map(|step| step.to_string()));
     cells.push(shown(spread(of.iter().filter_map(|round| cpu(round)))));
-    cells.extend(bases.iter().map(|base| shown(ratio(rounds, name, base, step, &cpu))));
+    cells.extend(bases.iter().map(|base| shown(ratio(rounds, name, base, step, of_base))));
     cells.push(match spread(of.iter().map(|round| round.per_second)) {
         Some(Spread { median, .. }) if median >= 10_000.0 => format!("{:.0} k", median / 1e3),
         Some(Spread { median, .. }) => format!("{median:.0}"),

@@ -32,6 +32,8 @@ pub enum Kind {
     Reconnect,
     /// Connections are signed in and say nothing: what they hold, and what they cost.
     Idle,
+    /// No connections: records are appended to a store alone, a batch at a time.
+    Append,
 }
 
 /// What a publish is acknowledged for.
@@ -88,11 +90,12 @@ pub struct Scenario {
     pub about: String,
     /// What is done.
     pub kind: Kind,
-    /// Rooms.
+    /// Rooms (`append`: conversations that records are of).
     #[serde(default = "one")]
     pub rooms: u32,
     /// Connections that receive, spread evenly over the rooms (for `echo` and `connect`: that ping, or are
-    /// opened).
+    /// opened; `append`: none).
+    #[serde(default)]
     pub subscribers: u32,
     /// Rooms that each of them receives.
     #[serde(default = "one")]
@@ -144,7 +147,8 @@ pub struct Scenario {
     /// Whether the bare loop that joins the messages of one read is compared with as well.
     #[serde(default)]
     pub coalescing: bool,
-    /// Values of `per_second` (a fanout) or `subscribers` (idle) that are measured one after the other.
+    /// Values of `per_second` (a fanout), `subscribers` (idle) or of records per batch (append) that are measured
+    /// one after the other.
     #[serde(default)]
     pub steps: Vec<f64>,
     /// Our server with something changed, measured in turns with this.
@@ -234,6 +238,9 @@ impl Scenario {
         if self.rooms_per_subscriber > self.rooms {
             return wrong("rooms_per_subscriber is more than there are rooms");
         }
+        if self.kind == Kind::Append {
+            return self.check_append();
+        }
         if self.rooms.div_ceil(self.publishers) > 250 || self.rooms_per_subscriber > 250 {
             return wrong("one connection has 250 rooms at most: raise publishers");
         }
@@ -247,6 +254,16 @@ impl Scenario {
         }
         if self.stopped_readers > self.subscribers {
             return wrong("stopped_readers is more than there are subscribers");
+        }
+        Ok(())
+    }
+
+    fn check_append(&self) -> std::result::Result<(), String> {
+        if self.subscribers > 0 || self.versus.is_some() || self.window.is_some() {
+            return wrong("nobody connects while records are appended: no subscribers, window or versus");
+        }
+        if self.steps.is_empty() || self.steps.iter().any(|batch| !(1.0..=65536.0).contains(batch)) {
+            return wrong("steps says how many records a batch has, 1 to 65,536 each");
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ impl Scenario {
         let mut at = self.clone();
         match (step, self.kind) {
             (None, _) => {}
+            // The contender asks for the batch itself.
+            (Some(step), Kind::Append) => at.steps = vec![step],
             (Some(step), Kind::Fanout) => at.per_second = Some(step),
             (Some(step), _) => at.subscribers = step as u32,
         }
@@ -26,6 +28,7 @@ impl Scenario {
     pub fn step_name(&self) -> &'static str {
         match self.kind {
             Kind::Fanout => "publishes per second asked for",
+            Kind::Append => "records per batch",
             _ => "connections",
         }
     }

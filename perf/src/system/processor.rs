@@ -22,9 +22,14 @@ impl Split {
     /// # Errors
     /// Where there is only one, or fewer than shards: each would measure the other.
     pub fn of(shards: u16) -> Result<Self> {
+        Self::among(Self::all(), shards)
+    }
+
+    /// All that this process could use at first; from the first measurement on it is bound to the generator's.
+    #[must_use]
+    pub fn all() -> Vec<usize> {
         static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
-        // Read once: from the first measurement on, this process is bound to the generator's.
-        Self::among(ALLOWED.get_or_init(allowed_now).clone(), shards)
+        ALLOWED.get_or_init(allowed_now).clone()
     }
 
     fn among(allowed: Vec<usize>, shards: u16) -> Result<Self> {

@@ -153,17 +153,35 @@ impl Process {
     pub fn wait_for_line<T>(&mut self, found: impl Fn(&str) -> Option<T>) -> Result<T> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let text =
-                self.first_line.lock().map(|text| text.clone()).unwrap_or_default().unwrap_or_default();
-            if let Some(value) = text.lines().find_map(&found) {
+            if let Some(value) = self.line(&found)? {
                 return Ok(value);
             }
-            self.check()?;
             if Instant::now() > until {
                 return Err(Fault::Server(format!("{} is not ready after {PATIENCE:?}", self.name)));
             }
+        }
+    }
+
+    /// Looks for something in the lines of its standard output; a moment later if it is not there.
+    ///
+    /// # Errors
+    /// It has ended without.
+    pub fn line<T>(&mut self, found: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+        let look = |output: &Mutex<Option<String>>| {
+            let text = output.lock().map(|text| text.clone()).unwrap_or_default().unwrap_or_default();
+            text.lines().find_map(&found)
+        };
+        if let Some(value) = look(&self.first_line) {
+            return Ok(Some(value));
+        }
+        // Whoever ends has said everything by the time that is noticed.
+        let ended = self.check();
+        let value = look(&self.first_line);
+        if value.is_none() {
+            ended?;
             std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(value)
     }
 
     /// Waits until somebody listens at `address`.

@@ -4,7 +4,7 @@
 //! (a comment above a line) is not in a parsed one.
 
 use super::Finding;
-use super::tree::{File, Tree};
+use super::tree::{APART, File, Tree};
 
 /// Members' dependencies that no source names, and why they are there.
 const UNNAMED: &[(&str, &str, &str)] = &[];
@@ -35,7 +35,7 @@ fn entries(manifest: &File) -> Vec<Entry<'_>> {
     entries
 }
 
-/// Manifests of members, and of fuzz.
+/// Manifests of members, and of packages apart.
 fn members(tree: &Tree) -> impl Iterator<Item = &File> {
     tree.files.iter().filter(|file| file.name() == "Cargo.toml" && !file.top().is_empty())
 }
@@ -49,18 +49,37 @@ fn name_of<'a>(entry: &Entry<'a>) -> &'a str {
     entry.key.split('.').next().unwrap_or(entry.key)
 }
 
+fn is_apart(manifest: &File) -> bool {
+    APART.iter().any(|folder| manifest.path.starts_with(folder))
+}
+
 pub(super) fn reasons(tree: &Tree) -> Vec<Finding> {
-    let Some(root) = tree.file("Cargo.toml") else { return Vec::new() };
     let own = |entry: &Entry<'_>| entry.value.contains("path =");
-    let bare =
-        |entry: &Entry<'_>| entry.table == "workspace.dependencies" && !own(entry) && !entry.has_comment;
-    entries(root)
-        .iter()
-        .filter(|entry| bare(entry))
-        .map(|entry| {
+    let mut findings = Vec::new();
+    let root = tree.file("Cargo.toml").into_iter();
+    for manifest in root.chain(members(tree).filter(|manifest| is_apart(manifest))) {
+        let table = if is_apart(manifest) { "dependencies" } else { "workspace.dependencies" };
+        let bare = |entry: &&Entry<'_>| entry.table == table && !own(entry) && !entry.has_comment;
+        for entry in entries(manifest).iter().filter(bare) {
             let what = format!("{} has no reason: say in the line above it what it is here for", entry.key);
-            Finding::new(&root.path, entry.line, what)
-        })
+            findings.push(Finding::new(&manifest.path, entry.line, what));
+        }
+    }
+    findings
+}
+
+/// What is distributed or linked by whoever follows our documents, under which terms.
+pub(super) fn licences(tree: &Tree) -> Vec<Finding> {
+    let says = |manifest: &&File| {
+        let of_package = |entry: &Entry<'_>| {
+            entry.table == "package" && ["license", "license.workspace"].contains(&entry.key)
+        };
+        entries(manifest).iter().any(of_package)
+    };
+    let what = "says no licence: license.workspace = true, or the same words in a package apart";
+    members(tree)
+        .filter(|manifest| !says(manifest))
+        .map(|manifest| Finding::new(&manifest.path, 0, what))
         .collect()
 }
 
@@ -99,8 +118,8 @@ pub(super) fn used(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn declared_once(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // fuzz is not a member, so it cannot inherit.
-    for manifest in members(tree).filter(|manifest| manifest.top() != "fuzz") {
+    // Packages apart are not members, so they cannot inherit.
+    for manifest in members(tree).filter(|manifest| !is_apart(manifest)) {
         for entry in entries(manifest).iter().filter(|entry| is_dependency(entry)) {
             if !entry.key.ends_with(".workspace") && !entry.value.contains("workspace = true") {
                 let what = format!(

@@ -69,7 +69,14 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
 pub(super) fn forbid_unsafe(tree: &Tree) -> Vec<Finding> {
     let root = |file: &&File| {
         let parts: Vec<_> = file.path.split('/').collect();
-        matches!(parts.as_slice(), [_, "src", "lib.rs" | "main.rs"] | [_, "src", "bin", _])
+        let is_root = matches!(
+            parts.as_slice(),
+            [_, "src", "lib.rs" | "main.rs"] | [_, "src", "bin", _] | [_, _, "src", "lib.rs" | "main.rs"]
+        );
+        let is_package = |folder: &str| tree.file(&format!("{folder}/Cargo.toml")).is_some();
+        // Two folders down only where that is a package: elsewhere it is a module that happens to be called so.
+        is_root
+            && (parts.get(1) == Some(&"src") || is_package(&parts[..2].join("/")))
             && !["driver", "ring", "protocol", "fuzz"].contains(&file.top())
     };
     let silent = |file: &&File| !code(&file.text).contains("#![forbid(unsafe_code)]");

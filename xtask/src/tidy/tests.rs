@@ -38,8 +38,14 @@ fn a_crate_that_may_not_have_unsafe_says_so() {
         ("sim/src/main.rs", "//! S.\n#![forbid(unsafe_code)]\n"),
         ("ring/src/lib.rs", "//! R.\n"),
         ("store/src/journal/lib.rs", "//! Not a root.\n"),
+        ("perf/inner/src/lib.rs", "//! Not a package.\n"),
+        ("perf/comparators/Cargo.toml", ""),
+        ("perf/comparators/src/main.rs", "//! C.\n"),
     ];
-    assert_eq!(found("crates without unsafe forbid it", &files), ["store/src/lib.rs:0"]);
+    assert_eq!(
+        found("crates without unsafe forbid it", &files),
+        ["store/src/lib.rs:0", "perf/comparators/src/main.rs:0"]
+    );
 }
 
 #[test]
@@ -119,6 +125,20 @@ fn dependencies_need_a_reason_a_user_and_one_home() {
     assert_eq!(found("every dependency has a reason", &files), ["Cargo.toml:5"]);
     assert_eq!(found("every dependency is used", &files), ["Cargo.toml:7", "a/Cargo.toml:6"]);
     assert_eq!(found("dependencies are declared once", &files), ["a/Cargo.toml:4"]);
+}
+
+#[test]
+fn a_package_apart_has_its_own_reasons_and_says_its_licence() {
+    let apart = "[package]\nlicense = \"MIT\"\n[dependencies]\nsled = \"0.34\"\n# Why.\nredb = \"4\"\n";
+    let files = [
+        ("Cargo.toml", ""),
+        ("perf/comparators/Cargo.toml", apart),
+        ("perf/Cargo.toml", "[package]\nlicense.workspace = true\n"),
+        ("fuzz/Cargo.toml", "[package]\n"),
+    ];
+    assert_eq!(found("every dependency has a reason", &files), ["perf/comparators/Cargo.toml:4"]);
+    assert!(found("dependencies are declared once", &files).is_empty());
+    assert_eq!(found("every package says its licence", &files), ["fuzz/Cargo.toml:0"]);
 }
 
 #[test]

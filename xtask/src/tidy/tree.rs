@@ -44,6 +44,10 @@ impl File {
     }
 }
 
+/// Packages with a workspace of their own: nobody who builds or tests the project has to build these, and they
+/// inherit nothing.
+pub(super) const APART: [&str; 2] = ["fuzz/", "perf/comparators/"];
+
 /// All of them, sorted by path.
 pub(super) struct Tree {
     pub(super) files: Vec<File>,

@@ -1,15 +1,13 @@
-//! What the store costs: appends beside a bare write and fdatasync loop of the same bytes, and opening what
-//! was written.
+//! What the store costs: encoding records, opening what was written, reading pages of it.
 //!
 //! ```text
-//! cargo run --release -p ringwire-store --example append -- DIR encode
-//! cargo run --release -p ringwire-store --example append -- DIR append [SECONDS]
-//! cargo run --release -p ringwire-store --example append -- DIR open MESSAGES
-//! cargo run --release -p ringwire-store --example append -- DIR read MESSAGES
+//! cargo run --release -p ringwire-store --example cost -- DIR encode
+//! cargo run --release -p ringwire-store --example cost -- DIR open MESSAGES
+//! cargo run --release -p ringwire-store --example cost -- DIR read MESSAGES
 //! ```
 //!
-//! `append` takes turns with the bare loop, three rounds each; compare within one run. One line per cell.
-//! CPU is what the kernel says this thread ran (`/proc/thread-self/schedstat`). DIR must not be a RAM disk.
+//! One line per cell. CPU is what the kernel says this thread ran (`/proc/thread-self/schedstat`). DIR must not be
+//! a RAM disk. Appending beside a bare write and fdatasync loop and other stores: `cargo xtask bench run append`.
 
 #![allow(clippy::disallowed_methods, reason = "it measures real files and real time")]
 
@@ -34,14 +32,13 @@ const CONVERSATIONS: u64 = 10_000;
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().expect("DIR"));
-    let what = arguments.next().expect("encode, append, open or read");
+    let what = arguments.next().expect("encode, open or read");
     let number = arguments.next().map(|number| number.parse::<u64>().expect("a number"));
     match what.as_str() {
         "encode" => encode(),
-        "append" => append(&folder, number.unwrap_or(3))?,
         "open" => open(&folder, number.unwrap_or(1_000_000))?,
         "read" => read(&folder, number.unwrap_or(1_000_000))?,
-        _ => panic!("encode, append, open or read"),
+        _ => panic!("encode, open or read"),
     }
     Ok(())
 }
@@ -101,7 +98,6 @@ fn conversation(number: u64) -> Conversation {
 struct Driver {
     files: Arc<DiskFiles>,
     open: HashMap<SegmentId, File>,
-    syncs: u64,
 }
 
 impl Driver {
@@ -117,7 +113,6 @@ impl Driver {
                     let file = &self.open[&segment];
                     file.write_all_at(&data, offset)?;
                     file.sync_data()?;
-                    self.syncs += 1;
                     drop(data);
                     journal.on_written(segment, Ok(()));
                 }
@@ -184,71 +179,6 @@ fn idle_traffic(count: usize) -> f64 {
     (cpu_us() - begun) / count as f64
 }
 
-fn append(folder: &Path, seconds: u64) -> io::Result<()> {
-    for batch in [1, 16, 128, 1024] {
-        for round in 0..3 {
-            let (bare, bare_cpu, syncs) = bare_loop(&folder.join("bare"), batch, seconds)?;
-            let (ours, ours_cpu) = journal_loop(&folder.join("store"), batch, seconds)?;
-            println!(
-                "batch {batch:5} round {round}: bare {bare:9.0}/s {bare_cpu:6.3} us ({syncs:.0} syncs/s) | journal {ours:9.0}/s \
-                 {ours_cpu:6.3} us | ratio {:.3}, {:.3} us beyond",
-                ours / bare,
-                ours_cpu - bare_cpu
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Writes batches of the same size as the journal's, and syncs each. Messages per second, CPU per message.
-fn bare_loop(folder: &Path, batch: usize, seconds: u64) -> io::Result<(f64, f64, f64)> {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder)?;
-    let data = vec![0x5a; 48 + batch * (40 + PAYLOAD_BYTES)];
-    let size = u64::from(Config::default().segment_bytes);
-    let (mut number, mut offset, mut syncs) = (0, 0, 0_u64);
-    let mut file = preallocate(&folder.join("0"), size)?;
-    let (begun, cpu) = (Instant::now(), cpu_us());
-    while begun.elapsed().as_secs() < seconds {
-        if offset + data.len() as u64 > size {
-            number += 1;
-            file = preallocate(&folder.join(number.to_string()), size)?;
-            offset = 0;
-        }
-        file.write_all_at(&data, offset)?;
-        file.sync_data()?;
-        offset += data.len() as u64;
-        syncs += 1;
-    }
-    let count = syncs as f64 * batch as f64;
-    let taken = begun.elapsed().as_secs_f64();
-    let result = (count / taken, (cpu_us() - cpu) / count, syncs as f64 / taken);
-    fs::remove_dir_all(folder)?;
-    Ok(result)
-}
-
-fn journal_loop(folder: &Path, batch: usize, seconds: u64) -> io::Result<(f64, f64)> {
-    let _ = fs::remove_dir_all(folder);
-    let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
-    let mut driver = Driver { files, open: HashMap::new(), syncs: 0 };
-    let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
-    let mut traffic = Traffic::new();
-    driver.carry_out(&mut journal)?;
-    let (begun, cpu) = (Instant::now(), cpu_us());
-    let mut count = 0.0;
-    while begun.elapsed().as_secs() < seconds {
-        for _ in 0..batch {
-            journal.append(&traffic.record()).map_err(io::Error::other)?;
-        }
-        count += batch as f64;
-        driver.carry_out(&mut journal)?;
-    }
-    let result = (count / begun.elapsed().as_secs_f64(), (cpu_us() - cpu) / count);
-    drop(driver);
-    fs::remove_dir_all(folder)?;
-    Ok(result)
-}
-
 /// A fold as small as a server's: heads and times.
 #[derive(Default)]
 struct Heads(HashMap<Conversation, (u64, u64)>);
@@ -292,7 +222,7 @@ fn open(folder: &Path, messages: u64) -> io::Result<()> {
     let _ = fs::remove_dir_all(folder);
     let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
     let checkpointer = Checkpointer::new(files.clone(), HeadFold, CheckpointConfig::default());
-    let mut driver = Driver { files: files.clone(), open: HashMap::new(), syncs: 0 };
+    let mut driver = Driver { files: files.clone(), open: HashMap::new() };
     let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
     let mut traffic = Traffic::new();
     let (begun, mut merging) = (Instant::now(), 0.0);
@@ -368,7 +298,7 @@ fn time_open(files: &Arc<DiskFiles>, what: &str) -> io::Result<()> {
 fn read(folder: &Path, messages: u64) -> io::Result<()> {
     let _ = fs::remove_dir_all(folder);
     let files = Arc::new(DiskFiles::open(folder).map_err(io::Error::other)?);
-    let mut driver = Driver { files: files.clone(), open: HashMap::new(), syncs: 0 };
+    let mut driver = Driver { files: files.clone(), open: HashMap::new() };
     let mut journal = Journal::new(Config::default(), 1, 0, Index::default(), Box::new(|| Salt([7; 16])));
     let mut traffic = Traffic::new();
     for at in 0..messages {

@@ -1,0 +1,50 @@
+//! compio on io_uring, with the ring set-up of our driver: single issuer, task work when it is waited for.
+
+use std::io;
+use std::net::TcpListener as Listener;
+use std::rc::Rc;
+
+use compio::BufResult;
+use compio::driver::ProactorBuilder;
+use compio::io::{AsyncRead as _, AsyncWriteExt as _};
+use compio::net::TcpListener;
+use compio::runtime::{RuntimeBuilder, spawn};
+
+use super::{Hub, RING_ENTRIES};
+
+pub(super) fn serve(listener: Listener, hub: Rc<Hub>) -> io::Result<()> {
+    let mut proactor = ProactorBuilder::new();
+    proactor.capacity(RING_ENTRIES).single_issuer(true).defer_taskrun(true);
+    let runtime = RuntimeBuilder::new().with_proactor(proactor).build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let (mut receiving, mut sending) = stream.into_split();
+            let (mut reader, outbox) = hub.connect();
+            spawn(async move {
+                while let Some(bytes) = outbox.next().await {
+                    if sending.write_all(bytes).await.0.is_err() {
+                        break;
+                    }
+                }
+            })
+            .detach();
+            spawn(async move {
+                let mut buffer = Vec::with_capacity(reader.read_bytes());
+                loop {
+                    let BufResult(count, filled) = receiving.read(buffer).await;
+                    if !matches!(count, Ok(1..)) {
+                        break;
+                    }
+                    buffer = filled;
+                    reader.received(&buffer);
+                    buffer.clear();
+                    buffer.reserve(reader.read_bytes());
+                }
+            })
+            .detach();
+        }
+    })
+}
