@@ -11,6 +11,7 @@ pub mod config;
 pub mod conversation;
 pub mod fanout;
 pub mod limits;
+mod pace;
 pub mod plane;
 pub mod session;
 pub mod shard;

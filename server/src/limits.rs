@@ -94,6 +94,61 @@ pub const AWAITING_SYNC_MAX: usize = 64 * 1024;
 /// Bytes of recent messages a shard keeps in memory for those who come back after a moment.
 pub const TAIL_BYTES: usize = 32 * 1024 * 1024;
 
+/// How long a session counts as there after it was last heard of, seconds; longer where heartbeats are rarer
+/// than this allows.
+pub const PRESENCE_TTL_S: u32 = 30;
+
+/// A watcher is told of what has changed at most once per so many milliseconds, with the latest states.
+pub const PRESENCE_INTERVAL_MS: u64 = 1000;
+
+/// Presence of users in one frame; more is more frames.
+pub const PRESENCE_ENTRIES_MAX: usize = 256;
+
+/// Watchers that a home tells in one turn. The others are told in the next: telling is no hurry, and a thousand
+/// frames to one shard fill an eighth of a ring.
+pub const PRESENCE_FRAMES_PER_TURN: usize = 1024;
+
+/// Users watched by all connections of a shard together, 32 bytes each. More: rejected.
+pub const WATCHES_MAX: usize = 2 * 1024 * 1024;
+
+/// Lists of watched users that a session may send at once, and how often another, milliseconds. More: rejected
+/// as too fast. Each may be a thousand users, who are looked up one by one.
+pub const WATCH_BURST: u32 = 8;
+/// See [`WATCH_BURST`].
+pub const WATCH_INTERVAL_MS: u64 = 1000;
+
+/// Conversations in which a session may be typing at once. More: the one that began first is forgotten.
+pub const TYPING_PER_SESSION: usize = 8;
+
+/// Signs of typing that a session may give in one conversation at once, and how often another, milliseconds. An
+/// honest client gives one every 3 s, and one when it stops. More: dropped without a word.
+pub const TYPING_BURST: u32 = 4;
+/// See [`TYPING_BURST`].
+pub const TYPING_INTERVAL_MS: u64 = 1000;
+
+/// Signs of typing that a session may give in all its conversations together, as above.
+pub const TYPING_SESSION_BURST: u32 = TYPING_BURST * TYPING_PER_SESSION as u32;
+/// See [`TYPING_SESSION_BURST`].
+pub const TYPING_SESSION_INTERVAL_MS: u64 = TYPING_INTERVAL_MS / TYPING_PER_SESSION as u64;
+
+/// Signs of typing that may be dropped at once before the session is told that it is too fast, and how often
+/// another, milliseconds; and how often it is told.
+pub const TYPING_EXCESS_BURST: u32 = 32;
+/// See [`TYPING_EXCESS_BURST`].
+pub const TYPING_EXCESS_INTERVAL_MS: u64 = 500;
+/// See [`TYPING_EXCESS_BURST`].
+pub const TYPING_SCOLD_INTERVAL_MS: u64 = 5000;
+
+/// Signs of typing that a conversation passes on that is too large to be pushed, milliseconds between two, and
+/// how many at once: ten thousand members may type at once, and nobody can read that. More: dropped.
+pub const TYPING_LARGE_INTERVAL_MS: u64 = 250;
+/// See [`TYPING_LARGE_INTERVAL_MS`].
+pub const TYPING_LARGE_BURST: u32 = 4;
+
+/// How long a sign of typing lasts, milliseconds (W-56).
+pub const TYPING_LASTS_MS: u64 = 5000;
+
+const _: () = assert!(PRESENCE_ENTRIES_MAX * 32 + 64 <= 10_000, "fits the smallest frame of the simulation");
 const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
 const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);
 const _: () = assert!(PAGE_OVERHEAD_BYTES >= 2 * wire::PAGE_OVERHEAD_BYTES_MAX, "two lists in a page");
@@ -166,6 +221,10 @@ pub struct Limits {
     pub reserve_ahead: u64,
     /// See [`STALL_TIMEOUT_S`].
     pub stall_timeout_s: u32,
+    /// See [`PRESENCE_TTL_S`].
+    pub presence_ttl_s: u32,
+    /// See [`WATCHES_MAX`].
+    pub watches_max: usize,
 }
 
 impl Default for Limits {
@@ -186,6 +245,8 @@ impl Default for Limits {
             push_below: PUSH_BELOW,
             reserve_ahead: RESERVE_AHEAD,
             stall_timeout_s: STALL_TIMEOUT_S,
+            presence_ttl_s: PRESENCE_TTL_S,
+            watches_max: WATCHES_MAX,
         }
     }
 }

@@ -27,6 +27,7 @@ mod membership;
 mod publish;
 mod roles;
 pub mod state;
+mod typing;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -45,6 +46,7 @@ use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Answers, Delivery, Request, SessionRef, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::shard::Levels;
 use crate::store::{AppendError, EntryNumber, Log, Step};
 use amend::Lookups;
@@ -71,6 +73,8 @@ struct Conversation {
     joining: Vec<(u64, UserId)>,
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
+    /// Of signs of typing, where the conversation is large.
+    typing: Pace,
     tail: Tail,
     /// Cursors that were moved, if any were in the last second.
     cursors: Option<Box<Cursors>>,
@@ -165,6 +169,8 @@ pub struct Counters {
     pub pushed: u64,
     /// Messages fed to those who have the conversation open, and announced to the others.
     pub announced: u64,
+    /// Signs of typing passed on.
+    pub typing: u64,
 }
 
 impl Conversations {
@@ -245,6 +251,9 @@ impl Conversations {
             }
             Request::Members { author, request, conversation, after, limit } => {
                 self.on_members(author, request, conversation, after, limit, mesh);
+            }
+            Request::Typing { author, conversation, active } => {
+                self.on_typing(now, author, conversation, active, mesh);
             }
             Request::Home(letter) => unreachable!("the joint gives {letter:?} to the users"),
         }

@@ -170,6 +170,15 @@ pub enum Request {
         /// At most this many.
         limit: u16,
     },
+    /// The author types, or has stopped. Refused: forgotten, because it is of this moment only.
+    Typing {
+        /// Who.
+        author: Author,
+        /// Where.
+        conversation: ConversationId,
+        /// `false`: stopped.
+        active: bool,
+    },
     /// To the home of a user.
     Home(HomeLetter),
 }

@@ -146,6 +146,14 @@ impl Mesh {
         Err(refused)
     }
 
+    /// Whether a request to that shard would be refused, or wait with this one.
+    pub fn would_wait(&self, shard: ShardIndex) -> bool {
+        match &self.neighbours[usize::from(shard)] {
+            Some(neighbour) => !neighbour.requests_waiting.is_empty(),
+            None => self.own_requests.len() >= self.request_ring,
+        }
+    }
+
     /// Sends a request that must arrive.
     pub fn tell(&mut self, shard: ShardIndex, request: Request) {
         assert!(request.must_arrive(), "what may be refused has somebody to be told");

@@ -53,6 +53,8 @@ impl Sessions {
             ClientFrame::Direct(direct) => self.on_direct(id, &direct, mesh),
             ClientFrame::Change(change) => self.on_change(id, &change, mesh),
             ClientFrame::Mute(mute) => self.on_mute(id, &mute, mesh),
+            ClientFrame::Typing(typing) => self.on_typing(now, id, &typing, mesh),
+            ClientFrame::Watch(watch) => self.on_watch(now, id, &watch, mesh),
             ClientFrame::Register(register) => {
                 self.refuse_not_enabled(id, register.request, ConversationId::ZERO)
             }
@@ -63,11 +65,9 @@ impl Sessions {
             ClientFrame::Settings(settings) => {
                 self.refuse_not_enabled(id, settings.request, ConversationId::ZERO)
             }
-            ClientFrame::Watch(watch) => self.refuse_not_enabled(id, watch.request, ConversationId::ZERO),
             ClientFrame::Read(read) => {
                 self.on_cursor(id, read.conversation, ReceiptKind::Read, read.sequence, mesh);
             }
-            ClientFrame::Typing(_) => self.refuse_not_enabled(id, 0, ConversationId::ZERO),
             ClientFrame::Delivered(delivered) => {
                 let (conversation, sequence) = (delivered.conversation, delivered.sequence);
                 self.on_cursor(id, conversation, ReceiptKind::Delivered, sequence, mesh);
@@ -103,6 +103,7 @@ impl Sessions {
             number,
             identity,
             origin: hello.device.origin(),
+            heard: true,
             proof_s: 0,
             fetches: 0,
             publishes: 0,

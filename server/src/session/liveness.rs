@@ -44,6 +44,8 @@ impl Sessions {
         for topic in self.subscribers.untold() {
             self.tell_head(now, topic);
         }
+        let presence_ttl_s = self.terms.presence_ttl_s();
+        let mut turned = Vec::new();
         let overdue: Vec<(ConnectionId, Overdue)> = self
             .connections
             .iter_mut()
@@ -62,6 +64,10 @@ impl Sessions {
                     Stage::Live(session) => {
                         let unproven = session.proof_s == 1;
                         session.proof_s = session.proof_s.saturating_sub(1);
+                        let heard = silent_s <= presence_ttl_s;
+                        if session.heard != heard {
+                            turned.push((connection.id, heard));
+                        }
                         if now.unix_ms > session.identity.expires_unix_ms {
                             Some(Overdue::TokenExpired)
                         } else if unproven {
@@ -76,6 +82,7 @@ impl Sessions {
                 overdue.map(|overdue| (connection.id, overdue))
             })
             .collect();
+        self.tell_heard(turned, mesh);
         for (id, overdue) in overdue {
             match overdue {
                 Overdue::Handshake => self.expire_handshake(now, id, mesh),

@@ -21,10 +21,13 @@ mod liveness;
 mod manage;
 mod people;
 mod receive;
+mod typing;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use ringwire_driver::{ConnectionId, Operation, Operations};
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::ConversationId;
@@ -41,6 +44,7 @@ use crate::shard::Levels;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
 use auth::{Authenticator, Identity};
+use people::Doing;
 
 /// What all sessions of the process share.
 #[derive(Clone, Debug)]
@@ -59,6 +63,14 @@ pub struct Terms {
     pub limits: Limits,
 }
 
+impl Terms {
+    /// Silence after which a session does not count as there, seconds: an honest client that has nothing to say
+    /// is never silent for so long.
+    fn presence_ttl_s(&self) -> u32 {
+        self.limits.presence_ttl_s.max(self.heartbeat_ms.div_ceil(1000) * 3 / 2)
+    }
+}
+
 /// Somebody, signed in on a connection.
 pub struct Session {
     /// Orders the sessions of one device.
@@ -67,6 +79,8 @@ pub struct Session {
     pub identity: Identity,
     /// The device as messages carry it.
     pub origin: u64,
+    /// Whether its home knows it as one that was heard of lately.
+    heard: bool,
     /// Seconds that it has left to answer a challenge; 0: there is none.
     proof_s: u8,
     /// Fetches that are not answered yet.
@@ -116,6 +130,10 @@ pub struct Counters {
     pub notices: u64,
     /// Those that a stalled connection did without.
     pub notices_dropped: u64,
+    /// Signs of typing passed on to owners.
+    pub typing: u64,
+    /// Those that came too often or from elsewhere, and were dropped.
+    pub typing_dropped: u64,
 }
 
 /// All connections of a shard.
@@ -125,6 +143,10 @@ pub struct Sessions {
     connections: Vec<Option<Box<Connection>>>,
     subscribers: Subscribers,
     queues: Queues,
+    /// By slot, the few that watch or type: an idle connection pays nothing for it.
+    doings: HashMap<u32, Doing, RandomState>,
+    /// Users whom all sessions watch, added up.
+    watched: usize,
     /// Connections with something due this turn.
     due: Vec<ConnectionId>,
     /// Connections that the driver is to close at the end of this turn.
@@ -146,6 +168,8 @@ impl Sessions {
             connections: Vec::new(),
             subscribers: Subscribers::default(),
             queues: Queues::default(),
+            doings: HashMap::default(),
+            watched: 0,
             due: Vec::new(),
             to_close: Vec::new(),
             encoder: Encoder::new(),
@@ -168,6 +192,7 @@ impl Sessions {
 
     /// Says how much the fullest connections hold.
     pub fn measure(&self, levels: &mut Levels) {
+        levels.watched = self.watched;
         for connection in self.connections.iter().flatten() {
             let outbox_bytes = connection.stalled.as_ref().map_or(0, |stalled| stalled.bytes());
             levels.outbox_bytes_max = levels.outbox_bytes_max.max(outbox_bytes);

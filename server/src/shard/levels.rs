@@ -20,6 +20,12 @@ pub struct Levels {
     pub lookups: usize,
     /// Bytes of recent messages in memory, with what keeping them costs.
     pub tail_bytes: usize,
+    /// Sessions that watch users of this home.
+    pub watchers: usize,
+    /// Users whom they watch, added up.
+    pub watches: usize,
+    /// Users whom the sessions of this shard watch, added up.
+    pub watched: usize,
     /// Bytes that the fullest stalled connection has not taken.
     pub outbox_bytes_max: usize,
     /// Conversations of the connection that receives the most.

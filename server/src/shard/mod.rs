@@ -128,12 +128,13 @@ impl Shard {
         self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);
         for request in self.requests.drain(..) {
             match request {
-                Request::Home(letter) => self.users.on_letter(letter, &mut self.mesh),
+                Request::Home(letter) => self.users.on_letter(now, letter, &mut self.mesh),
                 request => self.conversations.on_request(now, request, &mut self.mesh),
             }
         }
         let step = self.conversations.end_of_turn(now, &mut self.operations, &mut self.mesh);
         self.on_step(step);
+        self.users.end_of_turn(now, &mut self.mesh);
         self.mesh.take_deliveries(LETTERS_PER_TURN, &mut self.deliveries);
         for delivery in self.deliveries.drain(..) {
             self.sessions.on_delivery(now, delivery, &mut self.mesh);
@@ -164,6 +165,7 @@ impl Shard {
         let mut levels = Levels::default();
         self.mesh.measure(&mut levels);
         self.conversations.measure(&mut levels);
+        self.users.measure(&mut levels);
         Snapshot {
             sessions: self.sessions.counters,
             conversations: self.conversations.counters,
@@ -191,8 +193,8 @@ impl Shard {
         if self.mesh.has_backlog() || self.outlet.as_ref().is_some_and(Outlet::has_backlog) {
             return Some(BACKLOG_RETRY_MS);
         }
-        let due_ms = self.conversations.next_due_ms(now);
-        self.sessions.next_sweep_ms(now).into_iter().chain(due_ms).min()
+        let due = [self.conversations.next_due_ms(now), self.users.next_ms(now)];
+        self.sessions.next_sweep_ms(now).into_iter().chain(due.into_iter().flatten()).min()
     }
 
     /// Takes no new connections and asks all clients to go within `jitter_ms`.
@@ -232,6 +234,7 @@ impl Shard {
         self.mesh.measure(&mut levels);
         self.sessions.measure(&mut levels);
         self.conversations.measure(&mut levels);
+        self.users.measure(&mut levels);
         levels
     }
 

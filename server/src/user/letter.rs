@@ -19,6 +19,23 @@ pub enum HomeLetter {
         /// Which.
         session: SessionRef,
     },
+    /// A session was not heard of for longer than presence lasts, or was heard of again. Refused: said again a
+    /// second later.
+    Heard {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        session: SessionRef,
+        /// Whether it was heard of.
+        heard: bool,
+    },
+    /// Users of this home whose presence a session wants, in place of those it wanted before.
+    Watch {
+        /// Who wants it.
+        session: SessionRef,
+        /// All different; none: it wants no more.
+        users: Box<[UserId]>,
+    },
     /// A session that was challenged has shown that there is somebody at its other end.
     Proven {
         /// Whose.
@@ -34,6 +51,9 @@ impl HomeLetter {
         match self {
             // One each per connection.
             HomeLetter::SignIn { .. } | HomeLetter::SignOut { .. } | HomeLetter::Proven { .. } => true,
+            // Sent only where nothing waits, and once when a session ends that has watched.
+            HomeLetter::Watch { .. } => true,
+            HomeLetter::Heard { .. } => false,
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Live {
     connection: ConnectionId,
     next: Place,
     shard: ShardIndex,
+    /// Whether it was heard of lately.
+    pub(super) heard: bool,
 }
 
 const _: () = assert!(size_of::<Live>() == 32, "everybody who is signed in pays for this struct");
@@ -38,6 +40,7 @@ impl Live {
             connection: session.connection,
             next: Place::NONE,
             shard: session.shard,
+            heard: true,
         }
     }
 

@@ -11,6 +11,9 @@
 //!
 //! Owner: the shard that `home_of` names. Lifetime: a user is known while somebody is signed in as that user.
 //!
+//! A user is online while any session is that was heard of lately. Every letter may change that; who watches the
+//! user is told of it (`watch`), at the end of a turn and not more often than once a second.
+//!
 //! Invariants. H-1: a device has one session once the newest of its sessions was heard of, and the newer one
 //! stays. The newer has to answer a ping first: a connection that its client has given up, and whose `Hello` a
 //! shard sees late, must not drive out the one that the client uses. H-2: nothing here is ever written.
@@ -19,16 +22,23 @@
 
 pub mod letter;
 mod live;
+mod presence;
+mod watch;
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use ringwire_protocol::id::UserId;
 
+use ringwire_protocol::message::Encoder;
+
+use crate::clock::Now;
 use crate::fanout::letter::{Author, Delivery, SessionRef};
 use crate::fanout::mesh::Mesh;
+use crate::shard::Levels;
 use letter::HomeLetter;
 use live::{Live, Place, Table};
+use watch::Watchers;
 
 /// One user.
 struct User {
@@ -46,6 +56,12 @@ impl Default for User {
 pub struct Counters {
     /// Sessions that gave way to a newer one of their device.
     pub replaced: u64,
+    /// Times that a user came or went.
+    pub presence_changes: u64,
+    /// Frames that told watchers of it.
+    pub presence_frames: u64,
+    /// Users whom those frames spoke of.
+    pub presence_entries: u64,
 }
 
 /// All users whose home this shard is.
@@ -53,18 +69,57 @@ pub struct Counters {
 pub struct Users {
     by_id: HashMap<UserId, User, RandomState>,
     sessions: Table,
+    watchers: Watchers,
+    encoder: Encoder,
+    /// The frame being encoded.
+    scratch: Vec<u8>,
     /// What happened, for the operator.
     pub counters: Counters,
 }
 
 impl Users {
     /// Takes one letter.
-    pub fn on_letter(&mut self, letter: HomeLetter, mesh: &mut Mesh) {
+    pub fn on_letter(&mut self, now: Now, letter: HomeLetter, mesh: &mut Mesh) {
         match letter {
-            HomeLetter::SignIn { author } => self.on_sign_in(author, mesh),
-            HomeLetter::SignOut { user, session } => self.on_sign_out(user, session),
-            HomeLetter::Proven { user, session } => self.on_proven(user, session, mesh),
+            HomeLetter::SignIn { author } => {
+                let before = self.state(author.user);
+                self.on_sign_in(author, mesh);
+                self.note_change(now, author.user, before);
+            }
+            HomeLetter::SignOut { user, session } => {
+                let before = self.state(user);
+                self.on_sign_out(user, session);
+                self.note_change(now, user, before);
+            }
+            HomeLetter::Heard { user, session, heard } => {
+                let before = self.state(user);
+                self.on_heard(user, session, heard);
+                self.note_change(now, user, before);
+            }
+            HomeLetter::Proven { user, session } => {
+                let before = self.state(user);
+                self.on_proven(user, session, mesh);
+                self.note_change(now, user, before);
+            }
+            HomeLetter::Watch { session, users } => {
+                self.watchers.watch(now.monotonic_ms(), session, &users);
+            }
         }
+    }
+
+    /// Tells what is due.
+    pub fn end_of_turn(&mut self, now: Now, mesh: &mut Mesh) {
+        self.tell_presence(now, mesh);
+    }
+
+    /// When something is due again, milliseconds from now.
+    pub fn next_ms(&self, now: Now) -> Option<u64> {
+        Some(self.watchers.next_ms()?.saturating_sub(now.monotonic_ms()))
+    }
+
+    /// Says how much is known.
+    pub fn measure(&self, levels: &mut Levels) {
+        (levels.watchers, levels.watches) = self.watchers.len();
     }
 
     /// The sessions of a user, for checks: each with its device.

@@ -183,6 +183,8 @@ fn limits(random: &mut Random) -> Limits {
         push_below: random.pick(&[0, 2, 100, 100]),
         reserve_ahead: random.pick(&[1, 4, 40]),
         stall_timeout_s: random.within(1..=5) as u32,
+        presence_ttl_s: random.within(1..=4) as u32,
+        watches_max: random.pick(&[4, 1000, 1000]),
     }
 }
 
