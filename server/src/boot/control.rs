@@ -40,7 +40,7 @@ pub enum Report {
         /// Which shard.
         shard: u16,
         /// Its connections' side.
-        sessions: crate::session::Counters,
+        sessions: Box<crate::session::Counters>,
         /// Its conversations' side.
         conversations: crate::conversation::Counters,
         /// Its driver.

@@ -56,7 +56,7 @@ pub fn run(plan: Plan, control: &Control, all_hung: &Barrier) {
     let shard = shard.borrow();
     control.report(Report::Served {
         shard: index,
-        sessions: shard.sessions().counters,
+        sessions: Box::new(shard.sessions().counters),
         conversations: shard.conversations().counters,
         driver: driver.counters(),
     });
