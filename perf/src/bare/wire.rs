@@ -15,6 +15,11 @@ pub fn rooms(head: &[u8]) -> Vec<u32> {
         .unwrap_or_default()
 }
 
+/// Whether a request head is of somebody who publishes.
+pub fn publishes(head: &[u8]) -> bool {
+    head.starts_with(b"GET /publish ")
+}
+
 /// The room that a payload is for; `None`: it is to come back to the sender.
 #[inline]
 pub fn room(payload: &[u8]) -> Option<u32> {

@@ -1,6 +1,6 @@
 //! Which plots a scenario has: latency by percentile; with steps, what is reached over what is asked for.
 
-use super::plot::{Chart, Scale, Series};
+use super::plot::{Chart, Scale, Series, number};
 use super::{Figure, contenders, latency, spread};
 use crate::measure::Round;
 use crate::scenario::{Kind, Scenario};
@@ -56,12 +56,18 @@ fn by_percentile(scenario: &Scenario, rounds: &[Round]) -> Chart {
 
 /// A figure over the scenario's steps, a line per contender.
 fn over_steps(scenario: &Scenario, rounds: &[Round], title: &str, unit: &str, figure: Figure<'_>) -> Chart {
+    let steps = &scenario.steps;
+    let most = steps.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    // Steps that double again and again would lie on top of each other at the left.
+    let is_even = steps.iter().any(|step| *step * 20.0 < most);
     let line = |name: &str| {
-        let point = |step: f64| {
+        let point = |place: usize, step: f64| {
             let of = rounds.iter().filter(|round| round.contender == name && round.step == Some(step));
-            Some((step, spread(of.filter_map(figure))?.median))
+            let x = if is_even { place as f64 } else { step };
+            Some((x, spread(of.filter_map(figure))?.median))
         };
-        let points: Vec<(f64, f64)> = scenario.steps.iter().filter_map(|step| point(*step)).collect();
+        let points: Vec<(f64, f64)> =
+            steps.iter().enumerate().filter_map(|(place, step)| point(place, *step)).collect();
         (!points.is_empty()).then(|| Series { name: name.to_owned(), points })
     };
     Chart {
@@ -69,7 +75,7 @@ fn over_steps(scenario: &Scenario, rounds: &[Round], title: &str, unit: &str, fi
         x: scenario.step_name().to_owned(),
         y: unit.to_owned(),
         scale: Scale::Linear,
-        x_names: Vec::new(),
+        x_names: if is_even { steps.iter().map(|step| number(*step)).collect() } else { Vec::new() },
         series: contenders(rounds).into_iter().filter_map(line).collect(),
     }
 }

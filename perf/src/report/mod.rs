@@ -74,6 +74,11 @@ fn cpu(round: &Round) -> Option<f64> {
     Some(round.cpu_us)
 }
 
+/// Deliveries (appends, echoes, connections) per second.
+fn throughput(round: &Round) -> Option<f64> {
+    Some(round.per_second)
+}
+
 /// A latency percentile, ms.
 fn latency(percentile: &'static str) -> impl Fn(&Round) -> Option<f64> {
     move |round| round.latency_us.get(percentile).map(|us| us / 1e3)
@@ -104,14 +109,18 @@ pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String 
     if !scenario.steps.is_empty() {
         columns.push(scenario.step_name().to_owned());
     }
-    let (unit, of_base): (&str, Figure<'_>) = match scenario.kind {
-        Kind::Append => ("appends", &|round| Some(round.per_second)),
-        _ => ("deliveries", &cpu),
+    let (one, many) = match scenario.kind {
+        Kind::Append => ("append", "appends"),
+        Kind::Fanout => ("delivery", "deliveries"),
+        Kind::Echo => ("echo", "echoes"),
+        Kind::Idle | Kind::Connect | Kind::Reconnect => ("connection", "connections"),
     };
-    columns.push(format!("CPU µs per {}", unit.trim_end_matches('s').replace("deliverie", "delivery")));
+    // A store is compared by what it gets through, everything else by what it costs.
+    let of_base: Figure<'_> = if scenario.kind == Kind::Append { &throughput } else { &cpu };
+    columns.push(format!("CPU µs per {one}"));
     let of = if scenario.kind == Kind::Append { "appends/s" } else { "CPU" };
     columns.extend(bases.iter().map(|base| format!("{of}, ratio to {base}")));
-    columns.push(format!("{unit}/s"));
+    columns.push(format!("{many}/s"));
     let others = ["p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "RSS B per connection"];
     columns.extend(others.map(str::to_owned));
     columns.extend(["generator busy %", "others on its cores %", "rounds"].map(str::to_owned));
@@ -119,7 +128,7 @@ pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String 
     let _ = writeln!(out, "| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
     for name in names.iter().copied() {
         for step in &steps {
-            let cells = row(rounds, name, *step, &bases, of_base);
+            let cells = row(scenario, rounds, name, *step, &bases, of_base);
             let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
     }
@@ -127,7 +136,14 @@ pub fn table(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> String 
     out
 }
 
-fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str], of_base: Figure<'_>) -> Vec<String> {
+fn row(
+    scenario: &Scenario,
+    rounds: &[Round],
+    name: &str,
+    step: Option<f64>,
+    bases: &[&str],
+    of_base: Figure<'_>,
+) -> Vec<String> {
     let of: Vec<&Round> =
         rounds.iter().filter(|round| round.contender == name && round.step == step).collect();
     let median = |figure: Figure<'_>, digits: usize| {
@@ -139,7 +155,9 @@ fn row(rounds: &[Round], name: &str, step: Option<f64>, bases: &[&str], of_base:
     cells.extend(step.map(|step| step.to_string()));
     cells.push(shown(spread(of.iter().filter_map(|round| cpu(round)))));
     cells.extend(bases.iter().map(|base| shown(ratio(rounds, name, base, step, of_base))));
-    cells.push(match spread(of.iter().map(|round| round.per_second)) {
+    cells.push(match spread(of.iter().filter_map(|round| throughput(round))) {
+        // Nothing happens a number of times per second where everybody is idle.
+        _ if scenario.kind == Kind::Idle => "n/a".to_owned(),
         Some(Spread { median, .. }) if median >= 10_000.0 => format!("{:.0} k", median / 1e3),
         Some(Spread { median, .. }) => format!("{median:.0}"),
         None => "n/a".to_owned(),
@@ -177,13 +195,13 @@ fn halves(scenario: &Scenario, rounds: &[Round], names: &[&str]) -> String {
         let other = format!("{name}, {}", versus.name);
         let ratio =
             |figure: Figure<'_>| ratio(rounds, name, &other, None, figure).map(|spread| spread.to_string());
-        let (Some(throughput), Some(cpu)) = (ratio(&|round| Some(round.per_second)), ratio(&cpu)) else {
+        let (Some(gets_through), Some(cpu)) = (ratio(&throughput), ratio(&cpu)) else {
             continue;
         };
         let p99 = ratio(&latency("p99")).unwrap_or_else(|| "n/a".to_owned());
         let _ = write!(
             out,
-            "\n{name} against {}, in the same rounds: deliveries/s {throughput}x, CPU per delivery {cpu}x, \
+            "\n{name} against {}, in the same rounds: deliveries/s {gets_through}x, CPU per delivery {cpu}x, \
              p99 {p99}x.\n",
             versus.name
         );
@@ -225,6 +243,9 @@ pub fn write(scenario: &Scenario, conditions: &str, rounds: &[Round]) -> Result<
 /// A file cannot be read or written.
 pub fn page() -> Result<PathBuf> {
     let folder = folder();
+    if !folder.is_dir() {
+        return Err(Fault::Usage("there are no reports yet: `cargo xtask bench run` writes them".to_owned()));
+    }
     let entries =
         std::fs::read_dir(&folder).map_err(Fault::system(format!("reading {}", folder.display())))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

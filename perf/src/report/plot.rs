@@ -41,7 +41,7 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 200.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 52.0;
 const BOTTOM: f64 = 54.0;
 
 /// Told apart by people with any colour vision.
@@ -66,7 +66,12 @@ impl Axis {
                 let low = values.clone().map(f64::log10).fold(f64::INFINITY, f64::min).floor();
                 let high = values.map(f64::log10).fold(low + 1.0, f64::max).ceil();
                 let decades = (high - low) as i32;
-                let marks = (0..=decades).map(|power| 10f64.powi(low as i32 + power)).collect();
+                // Few powers of ten would leave a chart of two lines.
+                let between: &[f64] = if decades <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+                let mut marks: Vec<f64> = (0..decades)
+                    .flat_map(|power| between.iter().map(move |times| times * 10f64.powi(low as i32 + power)))
+                    .collect();
+                marks.push(10f64.powi(low as i32 + decades));
                 Axis { low, high, scale, marks }
             }
             Scale::Linear => {
@@ -206,7 +211,7 @@ impl Chart {
 }
 
 /// As people write it: 2,500 and 0.05.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let text = format!("{}", (value * 1e6).round() / 1e6);
     let (whole, rest) = text.split_once('.').map_or((text.as_str(), ""), |(whole, rest)| (whole, rest));
     let mut grouped = String::new();

@@ -73,6 +73,7 @@ impl Hub {
             hub: Rc::clone(self),
             own: Rc::clone(&outbox),
             is_upgraded: false,
+            publishes: false,
             rooms: Vec::new(),
             rest: Vec::new(),
         };
@@ -145,6 +146,7 @@ struct Reader {
     hub: Rc<Hub>,
     own: Rc<Outbox>,
     is_upgraded: bool,
+    publishes: bool,
     rooms: Vec<u32>,
     /// A frame that is not whole yet.
     rest: Vec<u8>,
@@ -153,12 +155,13 @@ struct Reader {
 impl Reader {
     /// How large the next read's buffer should be.
     fn read_bytes(&self) -> usize {
-        if self.is_upgraded && self.rooms.is_empty() { READ_BYTES } else { READ_BYTES_FIRST }
+        if self.publishes { READ_BYTES } else { READ_BYTES_FIRST }
     }
 
     fn received(&mut self, bytes: &[u8]) {
         if !self.is_upgraded {
             self.is_upgraded = true;
+            self.publishes = wire::publishes(bytes);
             self.rooms = wire::rooms(bytes);
             let mut rooms = self.hub.rooms.borrow_mut();
             for room in &self.rooms {
