@@ -33,20 +33,32 @@ use crate::store::{self, Query};
 /// A device of a user in a conversation: the one whose publishes wait.
 pub(super) type Publisher = (ConversationId, UserId, u64);
 
-/// Publishes that wait for a message that is read, or behind one that does. No more than the sessions' windows.
+/// What waits for a message that is read, or behind a publish that does.
+pub(super) enum Waiting {
+    Publish(Author, Publish),
+    /// An attach is told how far the device's publishes have come: those that wait come first, or their numbers
+    /// would be given to others.
+    Attach {
+        author: Author,
+        request: u32,
+        open: bool,
+    },
+}
+
+/// All of one shard. No more than the sessions' windows of publishes, and what they may ask to receive.
 #[derive(Default)]
 pub(super) struct Lookups {
-    waiting: HashMap<Publisher, VecDeque<(Author, Publish)>, RandomState>,
+    waiting: HashMap<Publisher, VecDeque<Waiting>, RandomState>,
 }
 
 impl Lookups {
-    /// Publishes that wait.
+    /// How much waits.
     pub fn len(&self) -> usize {
         self.waiting.values().map(VecDeque::len).sum()
     }
 
     /// The queue that this device's publishes wait in, if any do.
-    pub fn queue(&mut self, publisher: &Publisher) -> Option<&mut VecDeque<(Author, Publish)>> {
+    pub fn queue(&mut self, publisher: &Publisher) -> Option<&mut VecDeque<Waiting>> {
         // The usual case costs one look at a length.
         if self.waiting.is_empty() { None } else { self.waiting.get_mut(publisher) }
     }
@@ -167,7 +179,7 @@ impl Conversations {
                 return Err(Refusal::busy(&error.to_string()));
             }
             let queue = self.lookups.waiting.entry(publisher).or_default();
-            queue.extend(publish.take().map(|publish| (*author, publish)));
+            queue.extend(publish.take().map(|publish| Waiting::Publish(*author, publish)));
             return Ok(());
         };
         let role = conversation.state.members.get(&author.user).map_or(Role::Reader, |member| member.role);
@@ -193,11 +205,14 @@ impl Conversations {
             },
             Err(error) => Err(super::history::cannot_read(publisher.0, error)),
         };
-        if let Some((author, publish)) = waiting.pop_front() {
-            self.publish(now, author, publish, Some(referred), mesh);
-        }
-        while let Some((author, publish)) = waiting.pop_front() {
-            self.publish(now, author, publish, None, mesh);
+        let mut referred = Some(referred);
+        while let Some(next) = waiting.pop_front() {
+            match next {
+                Waiting::Publish(author, publish) => self.publish(now, author, publish, referred.take(), mesh),
+                Waiting::Attach { author, request, open } => {
+                    self.on_attach(author, request, publisher.0, open, mesh);
+                }
+            }
             if let Some(queue) = self.lookups.queue(&publisher) {
                 // That one waits now, and the rest behind it.
                 queue.append(&mut waiting);

@@ -9,6 +9,7 @@ use ringwire_protocol::message::{
     Action, ConversationKind, Done, Joined, Kind, Member, MemberPage, Membership, Role,
 };
 
+use super::amend::Waiting;
 use super::awaiting::Awaiting;
 use super::publish::Draft;
 use super::{Conversation, Conversations, Refusal, Which};
@@ -99,6 +100,9 @@ impl Conversations {
         open: bool,
         mesh: &mut Mesh,
     ) {
+        if let Some(queue) = self.lookups.queue(&(conversation, author.user, author.origin)) {
+            return queue.push_back(Waiting::Attach { author, request, open });
+        }
         // Behind whatever is being written, so that what a join says of itself is durable.
         if self.log.is_synced() {
             self.attach(author, request, conversation, open, mesh);

@@ -5,7 +5,7 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Ack, Durability, Kind, Message, Role};
 
-use super::amend::Referred;
+use super::amend::{Referred, Waiting};
 use super::awaiting::{Awaiting, Entry};
 use super::devices::{Device, Verdict};
 use super::state::{bucket_key, bucket_of};
@@ -91,7 +91,7 @@ impl Conversations {
         // Behind what waits for the message that it refers to: the numbers of a device follow each other.
         let publisher = (publish.conversation, author.user, author.origin);
         match self.lookups.queue(&publisher) {
-            Some(queue) => queue.push_back((author, publish)),
+            Some(queue) => queue.push_back(Waiting::Publish(author, publish)),
             None => self.publish(now, author, publish, None, mesh),
         }
     }
