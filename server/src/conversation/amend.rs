@@ -208,7 +208,9 @@ impl Conversations {
         let mut referred = Some(referred);
         while let Some(next) = waiting.pop_front() {
             match next {
-                Waiting::Publish(author, publish) => self.publish(now, author, publish, referred.take(), mesh),
+                Waiting::Publish(author, publish) => {
+                    self.publish(now, author, publish, referred.take(), mesh)
+                }
                 Waiting::Attach { author, request, open } => {
                     self.on_attach(author, request, publisher.0, open, mesh);
                 }

@@ -271,6 +271,75 @@ impl Raw {
         self.frame(|encoder, out| publish.encode(encoder, out));
     }
 
+    /// Sends a request and returns its answer, whatever comes between.
+    pub fn ask(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) -> Owned {
+        self.frame(write);
+        self.next_where(|frame| {
+            matches!(
+                frame,
+                ServerFrame::Done(_)
+                    | ServerFrame::Joined(_)
+                    | ServerFrame::MemberPage(_)
+                    | ServerFrame::Page(_)
+                    | ServerFrame::Reject(_)
+            )
+        })
+    }
+
+    /// Publishes, and returns the sequence it was given, or why not.
+    pub fn say(
+        &mut self,
+        room: ConversationId,
+        client_sequence: u64,
+        kind: Kind,
+        reference: u64,
+        body: &[u8],
+    ) -> Result<u64, Code> {
+        let durability = Durability::Synced;
+        let publish = Publish { conversation: room, client_sequence, reference, kind, durability, body };
+        self.frame(|encoder, out| publish.encode(encoder, out));
+        let answer = self.next_where(|frame| match frame {
+            ServerFrame::Ack(ack) => ack.client_sequence == client_sequence,
+            ServerFrame::Reject(reject) => reject.client_sequence == client_sequence,
+            _ => false,
+        });
+        match answer.get() {
+            ServerFrame::Ack(ack) => Ok(ack.sequence),
+            ServerFrame::Reject(reject) => {
+                assert!(!reject.reason.is_empty(), "a refusal says why");
+                Err(reject.code)
+            }
+            _ => unreachable!(),
+        }
+    }
+
+    /// Reads the whole history as it stands now, page by page: the messages, and what was said about them.
+    pub fn current(&mut self, room: ConversationId, limit: u16) -> (Vec<Said>, Vec<Said>) {
+        let (mut messages, mut amendments) = (Vec::new(), Vec::new());
+        let mut from = 1;
+        loop {
+            let fetch = Fetch {
+                request: 9,
+                conversation: room,
+                from,
+                limit,
+                direction: Direction::Forward,
+                view: View::Current,
+            };
+            match self.ask(|encoder, out| fetch.encode(encoder, out)).get() {
+                ServerFrame::Page(page) => {
+                    from = page.to + 1;
+                    messages.extend(said(page.frames));
+                    amendments.extend(said(page.amendments));
+                    if page.complete {
+                        return (messages, amendments);
+                    }
+                }
+                other => panic!("no page: {other:?}"),
+            }
+        }
+    }
+
     /// Reads the whole history, page by page.
     pub fn history(&mut self, room: &str) -> Vec<(u64, Vec<u8>, Kind)> {
         let conversation = ConversationId::from_name(room);
@@ -392,6 +461,20 @@ impl Raw {
             }
         }
     }
+}
+
+/// A message: its sequence, its kind, what it refers to, and its body.
+pub type Said = (u64, Kind, u64, Vec<u8>);
+
+fn said(mut frames: &[u8]) -> Vec<Said> {
+    let mut all = Vec::new();
+    while let Some(frame) = frame::split(&mut frames, 1 << 24).expect("whole frames") {
+        let Ok(ServerFrame::Message(message)) = ServerFrame::decode(frame) else {
+            panic!("a page holds messages")
+        };
+        all.push((message.sequence, message.kind, message.reference, message.body.to_vec()));
+    }
+    all
 }
 
 /// The message in a frame, if it is one.
