@@ -37,17 +37,23 @@ mod client;
 pub mod core;
 pub mod error;
 pub mod limits;
+pub mod timeline;
 pub mod ws;
 
 pub use client::{Builder, Client, ClientEvent, Conversation, Publisher, Receipt, Shutdown, Update};
 pub use core::{
-    Draft, Gap, History, InboxEntry, Member, MemberPage, Membership, Message, Missing, Published, Session,
-    Start, State,
+    Change, Counts, Draft, Gap, History, InboxEntry, Member, MemberPage, Membership, Message, Missing,
+    Published, Registration, Session, Settings, Start, State,
 };
 pub use error::{Error, Party, Refusal, Result};
 pub use ringwire_protocol::code::Code;
-pub use ringwire_protocol::message::{Action, Direction, Durability, GapCause, Kind, PresenceState, Role};
+pub use ringwire_protocol::message::{
+    Action, ConversationKind, Direction, Durability, GapCause, Kind, PresenceState, Provider, ReceiptKind,
+    Role, View,
+};
 pub use ringwire_protocol::{ConversationId, DeviceId, UserId};
+
+pub use timeline::Timeline;
 
 /// The examples of the README are compiled as well.
 #[cfg(doctest)]

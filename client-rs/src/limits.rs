@@ -43,6 +43,8 @@ pub const OUTPUT_BYTES_MAX: usize = 128 * 1024;
 /// Messages that wait in one `Conversation` for its reader, before it stops asking for more. What comes after is
 /// fetched when the reader has caught up, so a slow reader costs this much memory and loses nothing.
 pub const READER_MESSAGES_MAX: u32 = 256;
+/// Conversations of the user that are remembered as the inbox lists them; further ones are told, and not remembered.
+pub const INBOX_MAX: usize = 16 * 1024;
 /// Names remembered per conversation, for showing who sent what.
 pub const NAMES_MAX: usize = 4096;
 
@@ -79,6 +81,12 @@ pub const REOPEN_AFTER: Duration = Duration::from_secs(10);
 pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A `Typing` that says the same again is sent after this much silence only.
 pub const TYPING_REPEAT: Duration = Duration::from_secs(3);
+/// Somebody types no more if nothing was heard of it for so long: the server repeats it every three.
+pub const TYPING_EXPIRY: Duration = Duration::from_secs(5);
+/// Members of one conversation that may be shown as typing at a time; further ones are not shown.
+pub const TYPISTS_MAX: usize = 64;
+/// The server is told what was delivered of a conversation at most this often: a receipt is for people.
+pub const DELIVERED_EVERY: Duration = Duration::from_secs(1);
 /// The longest wait that a `GoAway` may impose.
 pub const GO_AWAY_WAIT_MAX: Duration = Duration::from_secs(600);
 /// How long the client waits for its goodbye to be taken by the socket.
@@ -97,6 +105,10 @@ const _: () = assert!(FRAME_BYTES_TAKEN <= MESSAGE_BYTES_TAKEN);
 const _: () = assert!(BATCH_BYTES_MAX <= OUTPUT_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX <= ringwire_protocol::limits::FRAME_BYTES_MAX);
 const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());
+const _: () = assert!(
+    TYPING_REPEAT.as_nanos() < TYPING_EXPIRY.as_nanos(),
+    "who types is not forgotten between two signs"
+);
 const _: () = assert!(HEARTBEAT_MIN.as_nanos() < HEARTBEAT_DEFAULT.as_nanos());
 const _: () = assert!(HEARTBEAT_DEFAULT.as_nanos() < HEARTBEAT_MAX.as_nanos());
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use peer::{Listener, PATIENCE, Sent};
 use ringwire_client::limits::Limits;
-use ringwire_client::{Client, Code, Conversation, ConversationId, Error, Party, Start, State, Update};
+use ringwire_client::{
+    Client, Code, Conversation, ConversationId, Error, Party, Start, State, Update, UserId,
+};
 use tokio::time::timeout;
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -97,6 +99,57 @@ async fn what_is_queued_together_travels_together() {
     for receipt in receipts {
         soon(receipt).await.expect("accepted");
     }
+}
+
+#[tokio::test]
+async fn a_batch_travels_together_whatever_other_threads_do() {
+    let (listener, url) = Listener::bind().await;
+    let (_client, room, mut peer) = joined(&listener, &url, 0).await;
+    for round in 0..20_u64 {
+        let before = peer.messages;
+        // From another thread, so that the client's task runs beside it.
+        let publisher = room.publisher();
+        let batch = move || publisher.publish_batch((0..10).map(|n| format!("{n}")));
+        let batch = tokio::task::spawn_blocking(batch);
+        for n in 0..10 {
+            assert_eq!(peer.expect_publish().await, (round * 10 + n + 1, format!("{n}")));
+        }
+        assert_eq!(peer.messages - before, 1, "one message for all of them");
+        for (n, receipt) in (1..).zip(soon(batch).await.expect("no panic")) {
+            peer.ack("r", round * 10 + n, round * 10 + n).await;
+            soon(receipt.expect("room")).await.expect("accepted");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_batch_each_message_has_its_own_answer() {
+    let (listener, url) = Listener::bind().await;
+    let (_client, room, mut peer) = joined(&listener, &url, 0).await;
+    let too_large = "x".repeat(64 * 1024);
+    let answers = room.publish_batch(["a", &too_large, "b"]);
+    assert_eq!(peer.expect_publish().await, (1, "a".into()));
+    assert_eq!(peer.expect_publish().await, (2, "b".into()));
+    assert!(matches!(answers[1], Err(Error::BodyTooLarge { .. })));
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+}
+
+#[tokio::test]
+async fn a_conversation_that_nobody_waits_for_any_more_is_detached() {
+    let (listener, url) = Listener::bind().await;
+    let (client, room, mut peer) = joined(&listener, &url, 0).await;
+    let bob = UserId::from_name("bob");
+    let asking = client.direct(bob, "bob");
+    assert!(timeout(Duration::from_millis(50), asking).await.is_err(), "nobody has answered");
+    let Sent::Other(frame) = peer.next().await else { panic!("Direct is sent") };
+    assert!(frame.contains("Direct"), "{frame}");
+    let request = frame.split("request: ").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
+    peer.joined(request.expect("its number"), "me and bob", 7, 0).await;
+    let _receipt = room.publish_queued("still here").expect("room");
+    assert_eq!(peer.expect_publish().await.1, "still here");
+    drop(peer);
+    let (_peer, cursors, _) = listener.greet().await;
+    assert_eq!(cursors, [(ConversationId::from_name("r"), 0)], "nobody reads the other one");
 }
 
 #[tokio::test]

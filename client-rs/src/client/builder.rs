@@ -101,6 +101,14 @@ impl Builder {
         self
     }
 
+    /// Asks for the user's conversations, joined or not: [`ClientEvent::Inbox`](crate::ClientEvent::Inbox) lists them after
+    /// each connect, and again as they change. Begin listening before that, as with
+    /// [`Self::connect_lazy`] and [`Client::events`]; [`Client::inbox`] remembers the latest of each.
+    pub fn inbox(mut self) -> Self {
+        self.config.inbox = true;
+        self
+    }
+
     /// How long a request (join, history, members …) waits for its answer, reconnects included. 15 s unless set.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.config.request_timeout = timeout;

@@ -1,20 +1,19 @@
-//! Handles of one conversation: its reader, and any number of publishers.
+//! The reader of one conversation.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use ringwire_protocol::message::Direction;
-use ringwire_protocol::{ConversationId, UserId};
-use tokio::sync::oneshot;
+use ringwire_protocol::UserId;
+use ringwire_protocol::message::ReceiptKind;
 
+use super::publisher::Publisher;
 use super::room::RoomKey;
 use super::shared::{Guard, Shared, Waiter};
-use crate::core::{Draft, Gap, History, Member, Membership, Message, Published, Range};
+use crate::core::{Counts, Gap, Membership, Message};
 use crate::error::{Error, Result};
 
 /// What happens in a conversation, in order.
@@ -32,14 +31,15 @@ pub enum Update {
     },
     /// The connection was lost and is back; what was missed follows.
     Resumed(Membership),
-    /// A member types, or has stopped. Let go while the reader lags.
+    /// A member types, or has stopped: told once each; who is silent for five seconds has stopped. Let go while the reader
+    /// lags.
     Typing {
         /// Who.
         user: UserId,
         /// Whether it began.
         active: bool,
     },
-    /// A member has read up to there. Let go while the reader lags.
+    /// A member has read up to there, or a device of the member has it. Let go while the reader lags.
     Receipt {
         /// Who.
         user: UserId,
@@ -47,7 +47,11 @@ pub enum Update {
         sequence: u64,
         /// The server's clock, in milliseconds since 1970.
         time_ms: u64,
+        /// Which of the two.
+        kind: ReceiptKind,
     },
+    /// How many members are there and how far they are; see [`Publisher::watch_counts`]. Let go while the reader lags.
+    Counts(Counts),
 }
 
 /// A conversation that is joined: the stream of its messages, and everything that can be done there.
@@ -198,182 +202,5 @@ impl Drop for Conversation {
                 room.queue.clear();
             }
         });
-    }
-}
-
-/// Publishes to one conversation, and asks about it. Clones are cheap.
-pub struct Publisher {
-    key: RoomKey,
-    shared: Arc<Shared>,
-    guard: Arc<Guard>,
-}
-
-impl fmt::Debug for Publisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").field("id", &self.key.id).finish_non_exhaustive()
-    }
-}
-
-impl Clone for Publisher {
-    fn clone(&self) -> Self {
-        Self::new(self.key, self.shared.clone(), self.guard.clone())
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        self.shared.release(self.key);
-    }
-}
-
-impl Publisher {
-    fn new(key: RoomKey, shared: Arc<Shared>, guard: Arc<Guard>) -> Self {
-        shared.look(|inner| {
-            if let Some(room) = inner.room(key) {
-                room.handles += 1;
-            }
-        });
-        Self { key, shared, guard }
-    }
-
-    /// Which conversation this is.
-    pub fn id(&self) -> ConversationId {
-        self.key.id
-    }
-
-    /// How the server last described the conversation.
-    pub fn membership(&self) -> Option<Membership> {
-        self.shared.look(|inner| inner.room(self.key).map(|room| room.membership.clone()))
-    }
-
-    /// What a user is called, if this client has heard it: from the join, from the messages since, from [`Self::members`].
-    pub fn name_of(&self, user: UserId) -> Option<String> {
-        self.shared.look(|inner| inner.room(self.key)?.name_of(user).map(str::to_owned))
-    }
-
-    /// Publishes a message and waits for its acknowledgement, across reconnects and for as long as it takes. The message
-    /// is on its way even if the future is dropped.
-    ///
-    /// # Errors
-    /// The server's final refusal; [`Error::OutboxFull`], [`Error::BodyTooLarge`] and the like at once.
-    pub async fn publish(&self, draft: impl Into<Draft>) -> Result<Published> {
-        self.publish_queued(draft)?.await
-    }
-
-    /// Puts a message into the outbox; the receipt may be awaited, now or later, or dropped. Messages are accepted in
-    /// the order of these calls.
-    ///
-    /// ```no_run
-    /// # async fn example(publisher: ringwire_client::Publisher) -> Result<(), ringwire_client::Error> {
-    /// let mut receipts = Vec::new();
-    /// for number in 0..10_000 {
-    ///     let text = format!("number {number}");
-    ///     publisher.ready(text.len()).await?;
-    ///     receipts.push(publisher.publish_queued(text)?);
-    /// }
-    /// for receipt in receipts {
-    ///     println!("accepted at {}", receipt.await?.sequence);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::OutboxFull`] (see [`Self::ready`]), [`Error::BodyTooLarge`], [`Error::NotJoined`], an ended client.
-    pub fn publish_queued(&self, draft: impl Into<Draft>) -> Result<Receipt> {
-        let draft = draft.into();
-        self.shared.call(|inner, now| {
-            let publish = inner.core().publish(now, self.key.id, draft)?;
-            let (sender, receiver) = oneshot::channel();
-            inner.publishes.insert(publish, sender);
-            Ok(Receipt(receiver))
-        })
-    }
-
-    /// Waits until a message of so many bytes finds room in the outbox.
-    ///
-    /// # Errors
-    /// The conversation or the client has ended.
-    pub async fn ready(&self, bytes: usize) -> Result<()> {
-        loop {
-            let settled = self.shared.settled.notified();
-            let mut settled = std::pin::pin!(settled);
-            // Listened for before looking, so that nothing is missed in between.
-            settled.as_mut().enable();
-            let room =
-                self.shared.look(|inner| match inner.room(self.key).map(|room| room.ended.clone()) {
-                    Some(None) => Ok(inner.core().has_room(self.key.id, bytes)),
-                    Some(Some(error)) => Err(error),
-                    None => Err(Error::NotJoined),
-                })?;
-            if room {
-                return Ok(());
-            }
-            settled.await;
-        }
-    }
-
-    /// Reads history: up to `limit` messages (256 at most) from the sequence `from` on, forward or backward. The messages
-    /// come in ascending order either way. Backward from `u64::MAX` gives the newest.
-    ///
-    /// # Errors
-    /// The server's refusal, a time-out.
-    pub async fn history(&self, from: u64, limit: u16, direction: Direction) -> Result<History> {
-        let answer = self.shared.call(|inner, now| {
-            let request = inner.core().history(now, self.key.id, Range { from, limit, direction })?;
-            Ok(inner.wait(request, Waiter::History))
-        })?;
-        answer.await.unwrap_or(Err(Error::ShutDown))
-    }
-
-    /// All members, in the order of their ids, by as many requests as it takes.
-    ///
-    /// # Errors
-    /// The server's refusal, a time-out.
-    pub async fn members(&self) -> Result<Vec<Member>> {
-        let mut members = Vec::new();
-        let mut after = None;
-        loop {
-            let answer = self.shared.call(|inner, now| {
-                let request = inner.core().members(now, self.key.id, after)?;
-                Ok(inner.wait(request, Waiter::Members))
-            })?;
-            let mut page = answer.await.unwrap_or(Err(Error::ShutDown))?;
-            members.append(&mut page.members);
-            // A server that does not advance would keep us here for ever.
-            if page.next.is_none() || page.next <= after {
-                return Ok(members);
-            }
-            after = page.next;
-        }
-    }
-
-    /// The user has read everything up to this sequence.
-    ///
-    /// # Errors
-    /// The conversation or the client has ended.
-    pub fn read(&self, sequence: u64) -> Result<()> {
-        self.shared.call(|inner, now| inner.core().read(now, self.key.id, sequence))
-    }
-
-    /// The user types, or has stopped. Call it as often as keys are pressed.
-    ///
-    /// # Errors
-    /// The conversation or the client has ended.
-    pub fn typing(&self, active: bool) -> Result<()> {
-        self.shared.call(|inner, now| inner.core().typing(now, self.key.id, active))
-    }
-}
-
-/// A publish under way; resolves when the server has accepted or finally refused it. Dropping it changes nothing.
-#[derive(Debug)]
-#[must_use = "without the receipt nobody learns whether the message was accepted"]
-pub struct Receipt(oneshot::Receiver<Result<Published>>);
-
-impl Future for Receipt {
-    type Output = Result<Published>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or(Err(Error::ShutDown)))
     }
 }

@@ -1,6 +1,7 @@
 //! Events of the core on their way to whoever waits for them.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use ringwire_protocol::message::PresenceState;
 use ringwire_protocol::{ConversationId, UserId};
@@ -26,7 +27,8 @@ pub enum ClientEvent {
         /// When the user was last there, in milliseconds since 1970; 0: not said.
         seen_ms: u64,
     },
-    /// Conversations of the user, as the server lists them after a connect.
+    /// Conversations of the user, as the server lists them after a connect and as they change; only if
+    /// [`Builder::inbox`](super::Builder::inbox) asked for it.
     Inbox {
         /// Some or all of them.
         entries: Vec<InboxEntry>,
@@ -43,7 +45,12 @@ impl Shared {
         let mut settled = false;
         while let Some(event) = inner.core().poll_event() {
             match event {
-                Event::State(state) => self.on_state(state),
+                Event::State(state) => {
+                    if matches!(state, State::Connected(_)) {
+                        inner.inbox.on_connected();
+                    }
+                    self.on_state(state);
+                }
                 Event::Published { publish, conversation, published } => {
                     settled = true;
                     if let Some(sender) = inner.publishes.remove(&publish) {
@@ -61,7 +68,9 @@ impl Shared {
                     }
                     inner.detach_if_done(self.now(), conversation);
                 }
-                Event::Joined { request, membership } => inner.on_joined(request, membership, wakers),
+                Event::Joined { request, membership } => {
+                    inner.on_joined(self.now(), request, membership, wakers);
+                }
                 Event::Left { request, conversation } => {
                     inner.end(conversation, Error::NotJoined, wakers);
                     if let Some(Waiter::Left(sender)) = inner.requests.remove(&request) {
@@ -82,9 +91,9 @@ impl Shared {
                         answer(sender, Ok(page));
                     }
                 }
-                Event::Done { request } => {
+                Event::Done { request, sequence } => {
                     if let Some(Waiter::Done(sender)) = inner.requests.remove(&request) {
-                        answer(sender, Ok(()));
+                        answer(sender, Ok(sequence));
                     }
                 }
                 Event::RequestFailed { request, error } => {
@@ -105,13 +114,19 @@ impl Shared {
                 Event::Typing { conversation, user, active } => {
                     inner.tell(conversation, Update::Typing { user, active }, wakers);
                 }
-                Event::Receipt { conversation, user, sequence, time_ms } => {
-                    inner.tell(conversation, Update::Receipt { user, sequence, time_ms }, wakers);
+                Event::Receipt { conversation, user, sequence, time_ms, kind } => {
+                    inner.tell(conversation, Update::Receipt { user, sequence, time_ms, kind }, wakers);
+                }
+                Event::Counts { conversation, counts } => {
+                    inner.tell(conversation, Update::Counts(counts), wakers);
                 }
                 Event::Presence { user, state, seen_ms } => {
                     self.announce(ClientEvent::Presence { user, state, seen_ms });
                 }
-                Event::Inbox { entries, complete } => self.announce(ClientEvent::Inbox { entries, complete }),
+                Event::Inbox { entries, complete } => {
+                    inner.inbox.on_entries(&entries);
+                    self.announce(ClientEvent::Inbox { entries, complete });
+                }
                 Event::Notice(error) => {
                     debug!(%error, "refused for now");
                     self.announce(ClientEvent::Notice(error));
@@ -147,9 +162,17 @@ impl Shared {
 }
 
 impl Inner {
-    fn on_joined(&mut self, request: Option<RequestId>, membership: Membership, wakers: &mut Vec<Waker>) {
+    fn on_joined(
+        &mut self,
+        now: Duration,
+        request: Option<RequestId>,
+        membership: Membership,
+        wakers: &mut Vec<Waker>,
+    ) {
         let id = membership.conversation;
         match request.and_then(|request| self.requests.remove(&request)) {
+            // Nobody waits any more, so nobody would read it.
+            Some(Waiter::Join(sender)) if sender.is_closed() => self.core().detach_conversation(now, id),
             Some(Waiter::Join(sender)) => {
                 self.rooms_last += 1;
                 let room = Room::new(membership, self.rooms_last);

@@ -19,6 +19,8 @@
 mod builder;
 mod conversation;
 mod dispatch;
+mod inbox;
+mod publisher;
 mod room;
 mod shared;
 mod task;
@@ -31,10 +33,11 @@ use ringwire_protocol::{ConversationId, DeviceId, UserId};
 use tokio::sync::{broadcast, watch};
 
 pub use builder::Builder;
-pub use conversation::{Conversation, Publisher, Receipt, Update};
+pub use conversation::{Conversation, Update};
 pub use dispatch::ClientEvent;
+pub use publisher::{Publisher, Receipt};
 
-use crate::core::{Draft, Start, State};
+use crate::core::{Core, Draft, InboxEntry, Member, Registration, RequestId, Settings, Start, State};
 use crate::error::{Error, Result};
 use crate::limits;
 use shared::{Guard, Shared, Waiter};
@@ -89,15 +92,121 @@ impl Client {
     /// # Errors
     /// As [`Self::join`].
     pub async fn join_from(&self, name: &str, start: Start) -> Result<Conversation> {
+        self.be_let_in(|core, now| core.join(now, name, start).map(|(request, id)| (request, Some(id)))).await
+    }
+
+    /// Makes a conversation of that name, with these members besides this user, who owns it, and joins it.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ringwire_client::Client) -> Result<(), ringwire_client::Error> {
+    /// use ringwire_client::{Member, Role, UserId};
+    ///
+    /// let bob = Member { user: UserId::from_name("bob"), name: "bob".into(), role: Role::Member };
+    /// let room = client.create("release party", vec![bob]).await?;
+    /// room.publish("welcome").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The server's refusal (`conversation_exists` above all), a time-out, a name that the server would refuse.
+    pub async fn create(&self, name: &str, members: Vec<Member>) -> Result<Conversation> {
+        let create =
+            |core: &mut Core, now| core.create(now, name, members).map(|(request, id)| (request, Some(id)));
+        self.be_let_in(create).await
+    }
+
+    /// Joins the conversation of two with this user, from now on; it is made if there is none yet. `name` is what the other
+    /// one is called.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn direct(&self, user: UserId, name: &str) -> Result<Conversation> {
+        self.direct_from(user, name, Start::Latest).await
+    }
+
+    /// The same, from `start` on.
+    ///
+    /// # Errors
+    /// As [`Self::direct`].
+    pub async fn direct_from(&self, user: UserId, name: &str, start: Start) -> Result<Conversation> {
+        self.be_let_in(|core, now| core.direct(now, user, name, start).map(|request| (request, None))).await
+    }
+
+    /// Joins a conversation that the user is a member of already, by its id, as [`Self::inbox`] gives it.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ringwire_client::Client) -> Result<(), ringwire_client::Error> {
+    /// use ringwire_client::Start;
+    ///
+    /// for entry in client.inbox().iter().filter(|entry| entry.unread > 0) {
+    ///     let mut room = client.open_from(entry.conversation, Start::After(entry.read)).await?;
+    ///     println!("{}: {:?}", entry.name, room.next_message().await);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out, a conversation that is joined already.
+    pub async fn open_from(&self, id: ConversationId, start: Start) -> Result<Conversation> {
+        self.be_let_in(|core, now| core.enter(now, id, start).map(|request| (request, Some(id)))).await
+    }
+
+    async fn be_let_in(
+        &self,
+        ask: impl FnOnce(&mut Core, Duration) -> Result<(RequestId, Option<ConversationId>)>,
+    ) -> Result<Conversation> {
         let (id, answer) = self.shared.call(|inner, now| {
-            let (request, id) = inner.core().join(now, name, start)?;
+            let (request, id) = ask(inner.core(), now)?;
             Ok((id, inner.wait(request, Waiter::Join)))
         })?;
         // If this future is dropped before the answer, nobody reads what the conversation brings: it is detached.
-        let detach = shared::Detach::new(&self.shared, id);
+        let detach = id.map(|id| shared::Detach::new(&self.shared, id));
         let key = answer.await.unwrap_or(Err(Error::ShutDown))?;
-        detach.disarm();
+        if let Some(detach) = detach {
+            detach.disarm();
+        }
         Ok(Conversation::new(key, self.shared.clone(), self.guard.clone()))
+    }
+
+    /// The user's conversations, the newest first, as the server has listed them so far; empty unless
+    /// [`Builder::inbox`] asked for them.
+    pub fn inbox(&self) -> Vec<InboxEntry> {
+        self.shared.look(|inner| inner.inbox.list())
+    }
+
+    /// No wake-ups from this conversation, joined here or not, until then: milliseconds since 1970, 0 to end it, `u64::MAX`
+    /// for ever.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn mute(&self, conversation: ConversationId, until_ms: u64) -> Result<()> {
+        self.shared.done(|core, now| core.mute(now, conversation, until_ms)).await.map(drop)
+    }
+
+    /// Says how this device is woken when a message comes and the user is away; takes the place of what was said before.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out, something longer than the protocol allows.
+    pub async fn register(&self, registration: Registration) -> Result<()> {
+        self.shared.done(|core, now| core.register(now, registration)).await.map(drop)
+    }
+
+    /// This device is not woken any more.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn unregister(&self) -> Result<()> {
+        self.shared.done(|core, now| core.unregister(now)).await.map(drop)
+    }
+
+    /// Says what others may see of the user.
+    ///
+    /// # Errors
+    /// The server's refusal, a time-out.
+    pub async fn set(&self, settings: Settings) -> Result<()> {
+        self.shared.done(|core, now| core.settings(now, settings)).await.map(drop)
     }
 
     /// Says whose presence is wanted; it comes as [`ClientEvent::Presence`]. Replaces the list before it.
@@ -105,11 +214,7 @@ impl Client {
     /// # Errors
     /// The server's refusal, more users than allowed, a time-out.
     pub async fn watch(&self, users: Vec<UserId>) -> Result<()> {
-        let answer = self.shared.call(|inner, now| {
-            let request = inner.core().watch(now, users)?;
-            Ok(inner.wait(request, Waiter::Done))
-        })?;
-        answer.await.unwrap_or(Err(Error::ShutDown))
+        self.shared.done(|core, now| core.watch(now, users)).await.map(drop)
     }
 
     /// How the connection stands.

@@ -1,7 +1,7 @@
 //! What the handles of one conversation share: its queue of updates, its names, whether it still stands.
 //!
 //! Owner: `Shared`, under its lock, from the answered join until the conversation ends or is detached. The queue is bounded
-//! by the credit the core has been given; typing and receipts, which no credit bounds, are let go while it is full.
+//! by the credit the core has been given; typing, receipts and counts, which no credit bounds, are let go while it is full.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
@@ -59,7 +59,7 @@ impl Room {
         if let Update::Message(message) = &update {
             self.learn_from(message);
         }
-        let passing = matches!(update, Update::Typing { .. } | Update::Receipt { .. });
+        let passing = matches!(update, Update::Typing { .. } | Update::Receipt { .. } | Update::Counts(_));
         if self.unread || (passing && self.queue.len() >= READER_MESSAGES_MAX as usize) {
             return None;
         }

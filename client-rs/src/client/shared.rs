@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::dispatch::ClientEvent;
+use super::inbox::Inbox;
 use super::room::{Room, RoomKey};
 use crate::core::{Core, Draft, History, MemberPage, PublishId, Published, RequestId, State};
 use crate::error::{Error, Result};
@@ -28,7 +29,8 @@ pub(super) enum Waiter {
     Left(oneshot::Sender<Result<()>>),
     History(oneshot::Sender<Result<History>>),
     Members(oneshot::Sender<Result<MemberPage>>),
-    Done(oneshot::Sender<Result<()>>),
+    /// With the sequence of the entry that was made, if one was.
+    Done(oneshot::Sender<Result<u64>>),
 }
 
 impl Waiter {
@@ -36,7 +38,8 @@ impl Waiter {
         // Whoever has stopped waiting does not want to know.
         let _ = match self {
             Self::Join(sender) => sender.send(Err(error)).is_ok(),
-            Self::Left(sender) | Self::Done(sender) => sender.send(Err(error)).is_ok(),
+            Self::Left(sender) => sender.send(Err(error)).is_ok(),
+            Self::Done(sender) => sender.send(Err(error)).is_ok(),
             Self::History(sender) => sender.send(Err(error)).is_ok(),
             Self::Members(sender) => sender.send(Err(error)).is_ok(),
         };
@@ -52,6 +55,7 @@ pub(super) struct Inner {
     pub(super) rooms: HashMap<ConversationId, Room>,
     pub(super) unacknowledged: Vec<(ConversationId, Draft)>,
     pub(super) token_wanted: bool,
+    pub(super) inbox: Inbox,
     /// Rooms there have been.
     pub(super) rooms_last: u64,
 }
@@ -102,6 +106,7 @@ impl Shared {
                 rooms: HashMap::new(),
                 unacknowledged: Vec::new(),
                 token_wanted: false,
+                inbox: Inbox::default(),
                 rooms_last: 0,
             }),
             wake: Notify::new(),
@@ -153,6 +158,18 @@ impl Shared {
     /// A call that may be refused.
     pub(super) fn call<T>(&self, act: impl FnOnce(&mut Inner, Duration) -> Result<T>) -> Result<T> {
         self.with(act)
+    }
+
+    /// Asks for something that is answered by being done; the sequence of the entry that it made, or 0.
+    pub(super) async fn done(
+        &self,
+        ask: impl FnOnce(&mut Core, Duration) -> Result<RequestId>,
+    ) -> Result<u64> {
+        let answer = self.call(|inner, now| {
+            let request = ask(inner.core(), now)?;
+            Ok(inner.wait(request, Waiter::Done))
+        })?;
+        answer.await.unwrap_or(Err(Error::ShutDown))
     }
 
     /// Looks at something without changing the core.

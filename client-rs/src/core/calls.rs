@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use ringwire_protocol::fault::check_name;
 use ringwire_protocol::{ConversationId, UserId};
 
 use super::content::{Draft, Range, Start};
-use super::conversation::{Conversation, Standing};
+use super::conversation::Standing;
 use super::event::{PublishId, RequestId};
+use super::people::valid;
 use super::requests::Ask;
 use super::timers::Holder;
 use super::{Core, Event};
@@ -21,19 +21,9 @@ impl Core {
     /// # Errors
     /// A name that the server would refuse, a conversation that is joined already, too many of them, an ended client.
     pub fn join(&mut self, now: Duration, name: &str, start: Start) -> Result<(RequestId, ConversationId)> {
-        self.check_alive()?;
-        check_name(name).map_err(|fault| Error::Invalid(fault.to_string()))?;
+        valid(name)?;
         let id = ConversationId::from_name(name);
-        if self.conversations.contains_key(&id) {
-            return Err(Error::AlreadyJoined);
-        }
-        let max = self.config.limits.conversations_max.min(ringwire_protocol::limits::CURSORS_MAX);
-        if self.conversations.len() >= max {
-            return Err(Error::TooMany { what: "conversations", max });
-        }
-        self.check_requests()?;
-        self.conversations.insert(id, Conversation::new(id, name, start, self.config.credit));
-        Ok((self.ask(now, Ask::Join(id), true), id))
+        Ok((self.ask_in(now, id, name, start, Ask::Join(id))?, id))
     }
 
     /// Stops being a member, after what was published before has been acknowledged. Answered by `Left` or
@@ -113,7 +103,8 @@ impl Core {
         self.check_member(conversation)?;
         self.check_requests()?;
         let limit = range.limit.clamp(1, ringwire_protocol::limits::PAGE_MESSAGES_MAX);
-        let ask = Ask::History { conversation, from: range.from, limit, direction: range.direction };
+        let Range { from, direction, view, .. } = range;
+        let ask = Ask::History { conversation, from, limit, direction, view };
         Ok(self.ask(now, ask, true))
     }
 
@@ -157,7 +148,7 @@ impl Core {
     /// Not joined, an ended client.
     pub fn read(&mut self, _now: Duration, conversation: ConversationId, sequence: u64) -> Result<()> {
         self.check_member(conversation)?;
-        if self.conversations.get_mut(&conversation).is_some_and(|known| known.read(sequence)) {
+        if self.conversations.get_mut(&conversation).is_some_and(|known| known.cursors.on_read(sequence)) {
             self.make_ready(conversation);
         }
         Ok(())
@@ -180,15 +171,15 @@ impl Core {
     pub fn grant(&mut self, now: Duration, conversation: ConversationId, messages: u64) {
         if let Some(known) = self.conversations.get_mut(&conversation) {
             known.feed.grant(messages, &mut self.events);
-            self.fill(now, conversation);
+            self.fed(now, conversation);
         }
     }
 
-    fn check_alive(&self) -> Result<()> {
+    pub(super) fn check_alive(&self) -> Result<()> {
         self.ended().map_or(Ok(()), Err)
     }
 
-    fn check_member(&self, conversation: ConversationId) -> Result<()> {
+    pub(super) fn check_member(&self, conversation: ConversationId) -> Result<()> {
         self.check_alive()?;
         match self.conversations.get(&conversation) {
             Some(known) if known.standing == Standing::Member => Ok(()),
@@ -196,7 +187,16 @@ impl Core {
         }
     }
 
-    fn check_requests(&self) -> Result<()> {
+    pub(super) fn check_conversations(&self) -> Result<()> {
+        let max = self.config.limits.conversations_max.min(ringwire_protocol::limits::CURSORS_MAX);
+        if self.conversations.len() < max {
+            Ok(())
+        } else {
+            Err(Error::TooMany { what: "conversations", max })
+        }
+    }
+
+    pub(super) fn check_requests(&self) -> Result<()> {
         let max = self.config.limits.requests_max;
         if self.requests.len() < max { Ok(()) } else { Err(Error::TooMany { what: "requests", max }) }
     }
@@ -226,7 +226,9 @@ impl Core {
     /// A request has failed: what that means for the conversation it was about.
     pub(super) fn on_request_over(&mut self, now: Duration, ask: &Ask, error: &Error) {
         match *ask {
-            Ask::Join(id) => self.let_go(now, id, error),
+            Ask::Join(id) | Ask::Enter(id) | Ask::Create { conversation: id, .. } => {
+                self.let_go(now, id, error);
+            }
             Ask::Leave(id) => {
                 if let Some(conversation) = self.conversations.get_mut(&id) {
                     conversation.standing = Standing::Member;
@@ -234,7 +236,22 @@ impl Core {
             }
             Ask::Open(id) => self.on_open_failed(now, id, error),
             Ask::Fill { conversation, .. } => self.on_fill_failed(now, conversation, error),
-            Ask::Close(_) | Ask::History { .. } | Ask::Members { .. } | Ask::Watch(_) => {}
+            Ask::WatchCounts { conversation, .. } => {
+                if let Some(known) = self.conversations.get_mut(&conversation) {
+                    // Not asked for again by itself: the answer would be the same.
+                    known.counts = false;
+                }
+            }
+            Ask::Close(_)
+            | Ask::History { .. }
+            | Ask::Members { .. }
+            | Ask::Watch(_)
+            | Ask::Direct { .. }
+            | Ask::Change { .. }
+            | Ask::Mute { .. }
+            | Ask::Register(_)
+            | Ask::Unregister
+            | Ask::Settings(_) => {}
         }
         self.check_shutdown();
     }

@@ -17,6 +17,8 @@ pub struct Config {
     pub agent: String,
     /// Whether `TokenWanted` will be answered by `set_token`. Without it an expired token ends the client.
     pub refresh: bool,
+    /// Whether the user's conversations are wanted, as [`Event::Inbox`](super::Event::Inbox).
+    pub inbox: bool,
     /// How many messages of a conversation are delivered before the reader has to grant more; `u64::MAX`: no bound.
     pub credit: u64,
     /// From wanting a connection to having one.
@@ -45,6 +47,7 @@ impl Config {
             token: token.into(),
             agent: concat!("ringwire-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             refresh: false,
+            inbox: false,
             credit: u64::MAX,
             connect_timeout: limits::CONNECT_TIMEOUT,
             greeting_timeout: limits::GREETING_TIMEOUT,

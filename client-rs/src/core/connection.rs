@@ -256,7 +256,10 @@ impl Core {
         }
         for (&id, conversation) in &mut self.conversations {
             conversation.on_disconnected();
-            for holder in [Holder::Outbox(id), Holder::Fill(id), Holder::Attach(id)] {
+            for user in conversation.typists.take_all() {
+                self.events.push_back(Event::Typing { conversation: id, user, active: false });
+            }
+            for holder in Holder::of(id) {
                 self.timers.cancel(holder);
             }
         }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use ringwire_protocol::message::{self, Direction, Durability, GapCause, Kind, Role};
+use ringwire_protocol::message::{
+    self, Action, ConversationKind, Direction, Durability, GapCause, Kind, Provider, Role, View,
+};
 use ringwire_protocol::{ConversationId, UserId};
 
 /// A message to be published.
@@ -46,7 +48,7 @@ impl Draft {
         Self { kind: Kind::Delete, reference, ..Self::default() }
     }
 
-    /// Reacts to the message at `reference`.
+    /// Reacts to the message at `reference`; of each user the newest reaction counts, and an empty one is none.
     pub fn reaction(reference: u64, reaction: impl Into<String>) -> Self {
         Self { kind: Kind::Reaction, reference, ..Self::text(reaction) }
     }
@@ -146,6 +148,12 @@ impl Message {
         std::str::from_utf8(&self.body).ok()
     }
 
+    /// The sequence of the message that this one is about, if it is an edit, a delete or a reaction: what is to be shown
+    /// differently from now on. A [`Timeline`](crate::Timeline) does that.
+    pub fn amends(&self) -> Option<u64> {
+        self.kind.refers().then_some(self.reference)
+    }
+
     /// What a message of [`Kind::Membership`] says, if it is one.
     pub fn membership(&self) -> Option<message::Membership<'_>> {
         (self.kind == Kind::Membership).then(|| message::Membership::decode(&self.body).ok()).flatten()
@@ -208,6 +216,10 @@ impl Member {
     pub(crate) fn from_wire(member: message::Member<'_>) -> Self {
         Self { user: member.user, name: member.name.to_owned(), role: member.role }
     }
+
+    pub(crate) fn to_wire(&self) -> message::Member<'_> {
+        message::Member { user: self.user, name: &self.name, role: self.role }
+    }
 }
 
 /// What the server says about a conversation when this client is in it.
@@ -229,13 +241,24 @@ pub struct Membership {
     pub members: Vec<Member>,
     /// The last sequence that was delivered, or skipped on purpose, before the messages that come now.
     pub cursor: u64,
+    /// What it is.
+    pub kind: ConversationKind,
+    /// Up to where this user has read, on any device.
+    pub read: u64,
+    /// Up to where a device of this user has it.
+    pub delivered: u64,
+    /// No wake-ups before that, in milliseconds since 1970; 0: not muted, `u64::MAX`: for ever.
+    pub muted_until_ms: u64,
 }
 
 /// A part of a conversation's history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct History {
-    /// The messages, in ascending order.
+    /// The messages, in ascending order. For [`View::Current`] without those that were deleted.
     pub messages: Vec<Message>,
+    /// For [`View::Current`]: the edits, deletes and reactions that count for the messages from `from` to `to`, whenever
+    /// they were published.
+    pub amendments: Vec<Message>,
     /// The first sequence it answers for; what is missing from there to `to` is not kept.
     pub from: u64,
     /// The last sequence it answers for; below `from` if it answers for nothing.
@@ -266,10 +289,104 @@ pub struct InboxEntry {
     pub head: u64,
     /// Up to where the user has read, on any device.
     pub read: u64,
+    /// Up to where a device of the user has it.
+    pub delivered: u64,
+    /// How many messages after `read` there are for the user.
+    pub unread: u64,
+    /// No wake-ups before that, in milliseconds since 1970; 0: not muted, `u64::MAX`: for ever.
+    pub muted_until_ms: u64,
     /// When its newest message was accepted, in milliseconds since 1970.
     pub time_ms: u64,
     /// What the user may do there.
     pub role: Role,
+    /// What it is.
+    pub kind: ConversationKind,
+}
+
+impl InboxEntry {
+    pub(crate) fn from_wire(entry: message::InboxEntry<'_>) -> Self {
+        Self {
+            conversation: entry.conversation,
+            name: entry.name.to_owned(),
+            head: entry.head,
+            read: entry.read,
+            delivered: entry.delivered,
+            unread: entry.unread,
+            muted_until_ms: entry.muted_until_ms,
+            time_ms: entry.time_ms,
+            role: entry.role,
+            kind: entry.kind,
+        }
+    }
+}
+
+/// How many members are there and how far they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Counts {
+    /// Members who are online.
+    pub online: u32,
+    /// The newest sequence when this was counted.
+    pub sequence: u64,
+    /// Members who have it on a device.
+    pub delivered: u32,
+    /// Members who have read it.
+    pub read: u32,
+}
+
+/// A change of a conversation's members.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Somebody becomes a member.
+    Add(Member),
+    /// Somebody is one no more.
+    Remove(UserId),
+    /// Somebody may do other things from now on.
+    Role(UserId, Role),
+}
+
+impl Change {
+    /// As the wire has it: action, user, role, name.
+    pub(crate) fn parts(&self) -> (Action, UserId, Role, &str) {
+        match self {
+            Self::Add(member) => (Action::Added, member.user, member.role, &member.name),
+            Self::Remove(user) => (Action::Removed, *user, Role::Reader, ""),
+            Self::Role(user, role) => (Action::RoleChanged, *user, *role, ""),
+        }
+    }
+}
+
+/// How a device is woken when a message comes and nobody is online.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Who wakes it.
+    pub provider: Provider,
+    /// The device's token (APNs, FCM) or the URL (Web Push, webhook).
+    pub token: String,
+    /// The application, where the operator serves several; else empty.
+    pub app: String,
+    /// Web Push: the browser's public key (`p256dh`); else empty.
+    pub key: Bytes,
+    /// Web Push: the shared secret (`auth`); else empty.
+    pub secret: Bytes,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What wakes a device is not for logs.
+        f.debug_struct("Registration")
+            .field("provider", &self.provider)
+            .field("app", &self.app)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What others may see of the user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// Who watches the user is told when the user was last there. Kept by the server.
+    pub share_last_seen: bool,
+    /// The user is here, but not looking; until said otherwise, or the user's last session ends.
+    pub away: bool,
 }
 
 /// Where a conversation's messages begin for a client that joins it.
@@ -293,4 +410,6 @@ pub struct Range {
     pub limit: u16,
     /// Which way to read.
     pub direction: Direction,
+    /// The log as it is, or what is current of it.
+    pub view: View,
 }

@@ -13,8 +13,10 @@ use std::time::Duration;
 use ringwire_protocol::ConversationId;
 
 use super::content::Start;
+use super::cursors::Cursors;
 use super::feed::Feed;
 use super::outbox::Outbox;
+use super::typists::Typists;
 use crate::limits::TYPING_REPEAT;
 
 /// Whether this client is in.
@@ -28,7 +30,7 @@ pub(crate) enum Standing {
     Leaving(u32),
 }
 
-/// Who types, as far as the server was told by us.
+/// Whether this user types, as far as the server was told by us.
 #[derive(Debug, Default)]
 struct Typing {
     wanted: Option<bool>,
@@ -57,8 +59,10 @@ pub(crate) struct Conversation {
     pub(crate) answered: Duration,
     /// It stands in the core's ring of conversations that may have something to send.
     pub(crate) ready: bool,
-    read_wanted: u64,
-    read_told: u64,
+    pub(crate) cursors: Cursors,
+    /// Counts are wanted.
+    pub(crate) counts: bool,
+    pub(crate) typists: Typists,
     typing: Typing,
 }
 
@@ -77,23 +81,11 @@ impl Conversation {
             refusals: 0,
             answered: Duration::ZERO,
             ready: false,
-            read_wanted: 0,
-            read_told: 0,
+            cursors: Cursors::default(),
+            counts: false,
+            typists: Typists::default(),
             typing: Typing::default(),
         }
-    }
-
-    /// The reader has seen everything up to here. Whether that is news.
-    pub(crate) fn read(&mut self, sequence: u64) -> bool {
-        let news = sequence > self.read_wanted;
-        self.read_wanted = self.read_wanted.max(sequence);
-        news
-    }
-
-    /// The read cursor to send now, if any; it counts as sent.
-    pub(crate) fn take_read(&mut self) -> Option<u64> {
-        let wanted = self.read_wanted;
-        (self.attached && wanted > std::mem::replace(&mut self.read_told, wanted)).then_some(wanted)
     }
 
     /// The user types, or has stopped.
@@ -123,8 +115,6 @@ impl Conversation {
         self.opening = false;
         self.opened = None;
         self.ready = false;
-        // Whether the server heard the last one is not known; it counts only the highest, so it is told again.
-        self.read_told = 0;
         self.typing = Typing::default();
         self.not_before = Duration::ZERO;
         self.feed.on_disconnected();

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use ringwire_protocol::message::PresenceState;
+use ringwire_protocol::message::{PresenceState, ReceiptKind};
 use ringwire_protocol::ws::handshake::HandshakeFault;
 use ringwire_protocol::{ConversationId, UserId};
 
-use super::content::{Draft, Gap, History, InboxEntry, MemberPage, Membership, Message, Published};
+use super::content::{Counts, Draft, Gap, History, InboxEntry, MemberPage, Membership, Message, Published};
 use crate::error::Error;
 
 /// A publish of this core, from the call that made it to the event that settles it.
@@ -201,6 +201,8 @@ pub enum Event {
     Done {
         /// Which.
         request: RequestId,
+        /// The sequence of the entry that it made; 0: none.
+        sequence: u64,
     },
     /// A request was refused or timed out.
     RequestFailed {
@@ -209,7 +211,8 @@ pub enum Event {
         /// Why.
         error: Error,
     },
-    /// A member types, or has stopped.
+    /// A member types, or has stopped: told once each, whatever the server repeats, and also when nothing more was heard
+    /// of it for five seconds.
     Typing {
         /// Where.
         conversation: ConversationId,
@@ -218,7 +221,7 @@ pub enum Event {
         /// Whether it began.
         active: bool,
     },
-    /// A member has read up to there.
+    /// A member has read up to there, or a device of the member has it.
     Receipt {
         /// Where.
         conversation: ConversationId,
@@ -228,6 +231,15 @@ pub enum Event {
         sequence: u64,
         /// The server's clock, in milliseconds since 1970.
         time_ms: u64,
+        /// Which of the two.
+        kind: ReceiptKind,
+    },
+    /// How many members are there and how far they are, where that is watched.
+    Counts {
+        /// Where.
+        conversation: ConversationId,
+        /// How many.
+        counts: Counts,
     },
     /// A watched user came, went or changed.
     Presence {
@@ -238,7 +250,8 @@ pub enum Event {
         /// When the user was last there, in milliseconds since 1970.
         seen_ms: u64,
     },
-    /// Conversations of the user, as the server lists them after a connect.
+    /// Conversations of the user, as the server lists them after a connect and as they change, if
+    /// [`Config::inbox`](super::Config::inbox) asks for it.
     Inbox {
         /// Some or all of them.
         entries: Vec<InboxEntry>,

@@ -69,6 +69,8 @@ pub(crate) struct Feed {
     head: u64,
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
+    /// The last message that the reader was given.
+    handed: u64,
     /// How many more the reader takes.
     credit: u64,
     fill: Fill,
@@ -90,6 +92,7 @@ impl Feed {
             head: 0,
             held: BTreeMap::new(),
             held_bytes: 0,
+            handed: 0,
             credit,
             fill: Fill::Idle,
             fruitless: 0,
@@ -102,6 +105,11 @@ impl Feed {
     /// The last sequence that was delivered, or skipped on purpose.
     pub(crate) fn cursor(&self) -> u64 {
         self.next.saturating_sub(1)
+    }
+
+    /// The last message that the reader was given; 0: none yet.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed
     }
 
     pub(crate) fn is_positioned(&self) -> bool {
@@ -135,6 +143,7 @@ impl Feed {
             events.push_back(Event::Gap { conversation: self.conversation, gap });
             self.next = head + 1;
             self.head = head;
+            self.handed = self.handed.min(head);
             self.held.clear();
             self.held_bytes = 0;
         }
@@ -305,6 +314,7 @@ impl Feed {
             Held::Message(message) => {
                 debug_assert_eq!(message.sequence, self.next);
                 self.next = message.sequence + 1;
+                self.handed = message.sequence;
                 events.push_back(Event::Message(message));
             }
             Held::Gap(to, cause) => {

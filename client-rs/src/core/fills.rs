@@ -14,6 +14,12 @@ use crate::error::Error;
 use crate::limits::{RETRY_MAX, RETRY_MIN};
 
 impl Core {
+    /// Something came for the conversation, or its reader takes more: what follows from that.
+    pub(super) fn fed(&mut self, now: Duration, id: ConversationId) {
+        self.tell_delivered(now, id);
+        self.fill(now, id);
+    }
+
     /// Lets the conversation fetch what it misses, if it misses anything and nothing is under way.
     pub(super) fn fill(&mut self, now: Duration, id: ConversationId) {
         let Some(conversation) = self.conversations.get_mut(&id).filter(|known| known.attached) else {

@@ -2,20 +2,15 @@
 
 use std::time::Duration;
 
+use ringwire_protocol::ConversationId;
 use ringwire_protocol::frame::{self, Frame};
-use ringwire_protocol::message::{
-    self, Ack, Done, GapCause, Joined, MemberPage, Page, ReceiptKind, ServerFrame,
-};
-use ringwire_protocol::{ConversationId, Fault};
+use ringwire_protocol::message::{self, Ack, Done, GapCause, Joined, MemberPage, ServerFrame};
 use tracing::{debug, warn};
 
 use super::connection::Phase;
-use super::content::{
-    History, InboxEntry, Member, MemberPage as Members, Membership, Message, Missing, Published, Start,
-};
+use super::content::{InboxEntry, Member, MemberPage as Members, Membership, Missing, Published, Start};
 use super::conversation::Standing;
 use super::event::{Event, RequestId};
-use super::feed::Fill;
 use super::outbox::{Acked, Landing};
 use super::requests::{Ask, Request};
 use super::timers::Holder;
@@ -65,19 +60,16 @@ impl Core {
             ServerFrame::Gap(gap) => self.on_gap(now, &gap),
             ServerFrame::Done(done) => self.on_done(now, &done),
             ServerFrame::MemberPage(page) => self.on_member_page(&page),
-            ServerFrame::TypingNotice(notice) => self.events.push_back(Event::Typing {
-                conversation: notice.conversation,
-                user: notice.user,
-                active: notice.active,
-            }),
-            // Nobody asks for counts yet, and nobody is told what was delivered.
-            ServerFrame::Counts(_) => {}
-            ServerFrame::Receipt(receipt) if receipt.kind == ReceiptKind::Delivered => {}
+            ServerFrame::TypingNotice(notice) => {
+                self.on_typing(now, notice.conversation, notice.user, notice.active);
+            }
+            ServerFrame::Counts(counts) => self.on_counts(&counts),
             ServerFrame::Receipt(receipt) => self.events.push_back(Event::Receipt {
                 conversation: receipt.conversation,
                 user: receipt.user,
                 sequence: receipt.sequence,
                 time_ms: receipt.time_ms,
+                kind: receipt.kind,
             }),
             ServerFrame::Presence(presence) => {
                 let event = |entry: message::PresenceEntry| Event::Presence {
@@ -88,15 +80,7 @@ impl Core {
                 self.events.extend(presence.entries.iter().map(event));
             }
             ServerFrame::Inbox(inbox) => {
-                let entry = |entry: message::InboxEntry<'_>| InboxEntry {
-                    conversation: entry.conversation,
-                    name: entry.name.to_owned(),
-                    head: entry.head,
-                    read: entry.read,
-                    time_ms: entry.time_ms,
-                    role: entry.role,
-                };
-                let entries = inbox.entries.iter().map(entry).collect();
+                let entries = inbox.entries.iter().map(InboxEntry::from_wire).collect();
                 self.events.push_back(Event::Inbox { entries, complete: inbox.complete });
             }
             // It was heard; that is all it is for.
@@ -108,7 +92,9 @@ impl Core {
         // A user's sessions get the messages of all the user's conversations; not all are joined here.
         let Some(conversation) = self.conversations.get_mut(&message.conversation) else { return };
         conversation.feed.on_message(message, &self.config.limits, &mut self.events);
-        self.fill(now, message.conversation);
+        // What was being typed is here.
+        self.on_typing(now, message.conversation, message.sender, false);
+        self.fed(now, message.conversation);
     }
 
     fn on_gap(&mut self, now: Duration, gap: &message::Gap) {
@@ -127,7 +113,7 @@ impl Core {
             &self.config.limits,
             &mut self.events,
         );
-        self.fill(now, gap.conversation);
+        self.fed(now, gap.conversation);
     }
 
     fn on_head(&mut self, now: Duration, id: ConversationId, head: u64) {
@@ -154,7 +140,14 @@ impl Core {
         let id = joined.conversation;
         let request = self.answer(joined.request);
         match &request {
-            Some(Request { ask: Ask::Join(asked) | Ask::Open(asked), .. }) if *asked == id => {}
+            Some(Request { ask: Ask::Join(asked) | Ask::Open(asked) | Ask::Enter(asked), .. })
+                if *asked == id => {}
+            Some(Request { ask: Ask::Create { conversation, .. }, .. }) if *conversation == id => {}
+            Some(Request { ask: Ask::Direct { start, .. }, .. }) => {
+                if !self.on_direct(joined.request, joined, *start) {
+                    return;
+                }
+            }
             None if joined.request == 0 => {}
             // Answered after its time. The server feeds the conversation live behind this head all the same, so what
             // is before it has to be fetched; where the conversation is gone, the head is nobody's.
@@ -185,6 +178,10 @@ impl Core {
             members_count: joined.members_count,
             members: joined.members.iter().map(Member::from_wire).collect(),
             cursor: conversation.feed.cursor(),
+            kind: joined.kind,
+            read: joined.read,
+            delivered: joined.delivered,
+            muted_until_ms: joined.muted_until_ms,
         };
         let called = request.filter(|request| request.called).map(|_| RequestId(joined.request));
         self.events.push_back(Event::Joined { request: called, membership });
@@ -192,9 +189,23 @@ impl Core {
         if !attached || conversation.outbox.wants_resync() {
             self.on_standing(id, joined.client_sequence);
         }
+        if !attached {
+            self.on_attached(now, joined);
+        }
         self.timers.cancel(Holder::Attach(id));
         self.make_ready(id);
-        self.fill(now, id);
+        self.fed(now, id);
+    }
+
+    /// The first confirmation on this connection: what was said on the one before is said again.
+    fn on_attached(&mut self, now: Duration, joined: &Joined<'_>) {
+        let id = joined.conversation;
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        conversation.cursors.on_rewound(joined.head);
+        conversation.cursors.on_attached(joined.read, joined.delivered);
+        if conversation.counts {
+            self.ask(now, Ask::WatchCounts { conversation: id, active: true }, false);
+        }
     }
 
     fn on_standing(&mut self, id: ConversationId, client_sequence: u64) {
@@ -262,66 +273,6 @@ impl Core {
         self.check_shutdown();
     }
 
-    fn on_page(&mut self, now: Duration, page: &Page<'_>) {
-        let Some(request) = self.answer(page.request) else { return };
-        match request.ask {
-            Ask::Fill { conversation, from, .. } if conversation == page.conversation => {
-                self.on_fill_page(now, page, from)
-            }
-            Ask::History { conversation, .. } if conversation == page.conversation => {
-                match messages(page) {
-                    Ok(messages) => self.events.push_back(Event::History {
-                        request: RequestId(page.request),
-                        conversation,
-                        history: History {
-                            messages,
-                            from: page.from,
-                            to: page.to,
-                            head: page.head,
-                            complete: page.complete,
-                        },
-                    }),
-                    Err(error) => {
-                        let request = RequestId(page.request);
-                        self.events.push_back(Event::RequestFailed { request, error: error.clone() });
-                        self.on_fault(error);
-                    }
-                }
-                self.check_shutdown();
-            }
-            _ => self.on_fault(Error::Contradiction("a Page for something else than was asked")),
-        }
-    }
-
-    /// `asked_from`: what came next when the page was asked for. A gap told before the page is progress, too.
-    fn on_fill_page(&mut self, now: Duration, page: &Page<'_>, asked_from: u64) {
-        let id = page.conversation;
-        let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let mut fault = None;
-        let result = each_message(page, |message| {
-            conversation.feed.on_paged(message, &self.config.limits, &mut self.events);
-        });
-        match result {
-            // A page that answers for a stretch and does not have its end says that the end is not kept.
-            Ok(()) if page.from <= page.to => {
-                conversation.feed.on_not_kept(page.to + 1, &mut self.events);
-            }
-            Ok(()) => {}
-            Err(error) => fault = Some(error),
-        }
-        conversation.feed.on_head(page.head);
-        conversation.feed.set_fill(Fill::Idle);
-        conversation.feed.on_page_end(asked_from);
-        if let Some(error) = fault {
-            return self.on_fault(error);
-        }
-        if conversation.feed.fruitless() > 0 {
-            self.rest(now, id, Duration::ZERO);
-        }
-        self.fill(now, id);
-        self.pump_fills(now);
-    }
-
     fn on_done(&mut self, now: Duration, done: &Done) {
         if done.request == 0 {
             return self.on_refreshed(now);
@@ -329,10 +280,19 @@ impl Core {
         let Some(request) = self.answer(done.request) else { return self.on_late_done(now, done) };
         match request.ask {
             Ask::Leave(id) => self.on_left(now, id, done.request),
-            Ask::Close(_) | Ask::Watch(_) if request.called => {
-                self.events.push_back(Event::Done { request: RequestId(done.request) });
+            Ask::Close(_)
+            | Ask::Watch(_)
+            | Ask::Change { .. }
+            | Ask::Mute { .. }
+            | Ask::Register(_)
+            | Ask::Unregister
+            | Ask::Settings(_)
+            | Ask::WatchCounts { .. } => {
+                if request.called {
+                    let request = RequestId(done.request);
+                    self.events.push_back(Event::Done { request, sequence: done.sequence });
+                }
             }
-            Ask::Close(_) | Ask::Watch(_) => {}
             _ => self.on_fault(Error::Contradiction("Done where content was asked for")),
         }
         self.check_shutdown();
@@ -379,7 +339,7 @@ impl Core {
     }
 
     /// Takes the request that this number answers out of those that wait.
-    fn answer(&mut self, number: u32) -> Option<Request> {
+    pub(super) fn answer(&mut self, number: u32) -> Option<Request> {
         let request = self.requests.remove(number)?;
         self.timers.cancel(Holder::Request(number));
         if matches!(request.ask, Ask::Fill { .. }) {
@@ -417,27 +377,4 @@ fn plausible(frame: &ServerFrame<'_>) -> bool {
         ServerFrame::Page(page) => page.head <= MAX && (page.to < page.from || page.to <= page.head),
         _ => true,
     }
-}
-
-fn each_message(page: &Page<'_>, mut take: impl FnMut(&message::Message<'_>)) -> Result<(), Error> {
-    let mut frames = page.frames;
-    let mut last = 0;
-    while let Some(frame) = frame::split(&mut frames, page.frames.len()).map_err(Error::Peer)? {
-        let ServerFrame::Message(message) = ServerFrame::decode(frame).map_err(Error::Peer)? else {
-            return Err(Error::Peer(Fault::UnexpectedFrame { kind: frame.kind }));
-        };
-        let inside = message.sequence >= page.from && message.sequence <= page.to;
-        if message.conversation != page.conversation || message.sequence <= last || !inside {
-            return Err(Error::Contradiction("a Page whose messages are out of place"));
-        }
-        last = message.sequence;
-        take(&message);
-    }
-    Ok(())
-}
-
-fn messages(page: &Page<'_>) -> Result<Vec<Message>, Error> {
-    let mut messages = Vec::new();
-    each_message(page, |message| messages.push(Message::from_wire(message)))?;
-    Ok(messages)
 }

@@ -33,17 +33,21 @@ mod config;
 mod connection;
 mod content;
 mod conversation;
+mod cursors;
 mod event;
 mod feed;
 mod fills;
 mod frames;
 mod heartbeat;
 mod outbox;
+mod pages;
+mod people;
 mod random;
 mod rejects;
 mod requests;
 mod timers;
 mod transmit;
+mod typists;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -53,8 +57,8 @@ use ringwire_protocol::{ConversationId, UserId};
 
 pub use config::Config;
 pub use content::{
-    Draft, Gap, History, InboxEntry, Member, MemberPage, Membership, Message, Missing, Published, Range,
-    Start,
+    Change, Counts, Draft, Gap, History, InboxEntry, Member, MemberPage, Membership, Message, Missing,
+    Published, Range, Registration, Settings, Start,
 };
 pub use event::{Cause, Event, PublishId, RequestId, Session, State, Want};
 pub use random::Random;
@@ -147,6 +151,8 @@ impl Core {
                 Holder::Outbox(id) => self.on_outbox_timer(now, id),
                 Holder::Fill(id) => self.on_fill_timer(now, id),
                 Holder::Attach(id) => self.open(now, id),
+                Holder::Delivered(id) => self.tell_delivered(now, id),
+                Holder::Typists(id) => self.on_typists_timer(now, id),
                 Holder::Shutdown => self.finish_shutdown(),
             }
         }
@@ -213,9 +219,9 @@ impl Core {
         for number in self.requests.about(id) {
             self.fail_request(number, error.clone());
         }
-        self.timers.cancel(Holder::Outbox(id));
-        self.timers.cancel(Holder::Fill(id));
-        self.timers.cancel(Holder::Attach(id));
+        for holder in Holder::of(id) {
+            self.timers.cancel(holder);
+        }
         self.check_shutdown();
     }
 

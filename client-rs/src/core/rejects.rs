@@ -83,6 +83,15 @@ impl Core {
             self.timers.cancel(Holder::Request(number));
             return self.on_left(now, id, number);
         }
+        if let Ask::Create { conversation, .. } = ask
+            && refusal.code == Code::CONVERSATION_EXISTS
+            && request.again
+        {
+            // An earlier sending of it may have made it. If so, this user is in it; else that will be said.
+            request.ask = Ask::Enter(conversation);
+            request.again = false;
+            return self.requests.send_again(number);
+        }
         let again = match refusal.code.retry() {
             Retry::Never => false,
             Retry::Refresh => self.config.refresh,
@@ -104,6 +113,10 @@ impl Core {
 
     fn on_cursor_refused(&mut self, now: Duration, id: ConversationId, refusal: Refusal) {
         let Some(conversation) = self.conversations.get(&id) else { return };
+        if matches!(refusal.code, Code::CURSOR_BEYOND_HEAD | Code::NOT_ENABLED) {
+            // About what was said of the conversation (read, delivered, typing), not about being in it.
+            return self.events.push_back(Event::Notice(Error::Rejected(refusal)));
+        }
         if conversation.attached {
             // It was confirmed before: this is the server's word that it is over.
             if refusal.code.retry() == Retry::Never {

@@ -1,25 +1,56 @@
 //! Requests that wait for their answer: what was asked, until when, and whether it was sent on this connection.
 //!
 //! A request of the caller survives reconnects: it is sent again, under the same number, until it is answered or its
-//! time is over. All of them may be carried out twice without harm. What the core asks for itself (fetches that
+//! time is over. All of them may be carried out twice without harm, or say that they were. What the core asks for itself (fetches that
 //! close holes, `Open`, renewing a `Watch`) is forgotten with the connection, because the next one begins by saying where everything stands.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use ringwire_protocol::message::Direction;
+use ringwire_protocol::message::{Direction, View};
 use ringwire_protocol::{ConversationId, UserId};
+
+use super::content::{Change, Member, Registration, Settings, Start};
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Join(ConversationId),
+    /// Join what the user is a member of, by its id.
+    Enter(ConversationId),
+    /// A new one; its name is the conversation's.
+    Create {
+        conversation: ConversationId,
+        members: Vec<Member>,
+    },
+    /// The one with this user; its id comes with the answer.
+    Direct {
+        user: UserId,
+        name: String,
+        start: Start,
+    },
     Leave(ConversationId),
+    Change {
+        conversation: ConversationId,
+        change: Change,
+    },
+    Mute {
+        conversation: ConversationId,
+        until_ms: u64,
+    },
+    Register(Registration),
+    Unregister,
+    Settings(Settings),
+    WatchCounts {
+        conversation: ConversationId,
+        active: bool,
+    },
     History {
         conversation: ConversationId,
         from: u64,
         limit: u16,
         direction: Direction,
+        view: View,
     },
     Members {
         conversation: ConversationId,
@@ -42,19 +73,37 @@ impl Ask {
     pub(crate) fn conversation(&self) -> Option<ConversationId> {
         match *self {
             Self::Join(conversation)
+            | Self::Enter(conversation)
+            | Self::Create { conversation, .. }
+            | Self::Change { conversation, .. }
+            | Self::WatchCounts { conversation, .. }
             | Self::Leave(conversation)
             | Self::Close(conversation)
             | Self::Open(conversation)
             | Self::History { conversation, .. }
             | Self::Members { conversation, .. }
             | Self::Fill { conversation, .. } => Some(conversation),
-            Self::Watch(_) => None,
+            // Muting needs no joined conversation, so it does not end with one.
+            Self::Mute { .. }
+            | Self::Direct { .. }
+            | Self::Register(_)
+            | Self::Unregister
+            | Self::Settings(_)
+            | Self::Watch(_) => None,
         }
     }
 
     pub(crate) fn what(&self) -> &'static str {
         match self {
-            Self::Join(_) => "join",
+            Self::Join(_) | Self::Enter(_) => "join",
+            Self::Create { .. } => "create",
+            Self::Direct { .. } => "direct",
+            Self::Change { .. } => "change",
+            Self::Mute { .. } => "mute",
+            Self::Register(_) => "register",
+            Self::Unregister => "unregister",
+            Self::Settings(_) => "settings",
+            Self::WatchCounts { .. } => "counts",
             Self::Leave(_) => "leave",
             Self::History { .. } | Self::Fill { .. } => "fetch",
             Self::Members { .. } => "members",
@@ -75,6 +124,8 @@ pub(crate) struct Request {
     pub(crate) refusals: u32,
     /// Whether a call waits for the answer; else the core asked for itself.
     pub(crate) called: bool,
+    /// It was sent on a connection that broke before the answer: it may have been carried out.
+    pub(crate) again: bool,
     sent: bool,
 }
 
@@ -99,7 +150,8 @@ impl Requests {
                 break;
             }
         }
-        self.pending.insert(self.last, Request { ask, deadline, refusals: 0, called, sent: false });
+        self.pending
+            .insert(self.last, Request { ask, deadline, refusals: 0, called, again: false, sent: false });
         self.to_send.push_back(self.last);
         self.last
     }
@@ -133,6 +185,12 @@ impl Requests {
         }
     }
 
+    /// It did not fit behind what else is sent now; it is the next one.
+    pub(crate) fn put_back(&mut self, number: u32) {
+        self.postpone(number);
+        self.to_send.push_front(number);
+    }
+
     /// It cannot be sent yet; [`Self::send_again`] will be called when it can.
     pub(crate) fn postpone(&mut self, number: u32) {
         if let Some(request) = self.pending.get_mut(&number) {
@@ -149,6 +207,7 @@ impl Requests {
         }
         self.to_send.clear();
         for (&number, request) in &mut self.pending {
+            request.again |= request.sent;
             request.sent = false;
             self.to_send.push_back(number);
         }

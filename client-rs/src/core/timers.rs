@@ -24,8 +24,19 @@ pub(crate) enum Holder {
     Fill(ConversationId),
     /// This conversation has not been confirmed on this connection yet, or may ask again.
     Attach(ConversationId),
+    /// The server may be told again what was delivered of this conversation.
+    Delivered(ConversationId),
+    /// Somebody who typed in this conversation has been silent for too long.
+    Typists(ConversationId),
     /// The caller's patience with a shutdown ends.
     Shutdown,
+}
+
+impl Holder {
+    /// All those of one conversation.
+    pub(crate) fn of(id: ConversationId) -> [Self; 5] {
+        [Self::Outbox(id), Self::Fill(id), Self::Attach(id), Self::Delivered(id), Self::Typists(id)]
+    }
 }
 
 /// The deadlines of one core.

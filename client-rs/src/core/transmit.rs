@@ -9,11 +9,13 @@ use std::time::Duration;
 use ringwire_protocol::ConversationId;
 use ringwire_protocol::limits::{CURSORS_MAX, MESSAGE_OVERHEAD_BYTES_MAX};
 use ringwire_protocol::message::{
-    self, Cursor, Direction, Fetch, Hello, Join, Leave, Members, Ping, Publish, Refresh, VERSION, View, Watch,
+    self, CAPABILITY_INBOX, Cursor, Direction, Fetch, Hello, Join, Leave, Members, Ping, Publish, Refresh,
+    VERSION, View, Watch,
 };
 
 use super::Core;
 use super::connection::Control;
+use super::content::{Member, Registration, Settings};
 use super::conversation::Standing;
 use super::requests::Ask;
 use super::timers::Holder;
@@ -36,8 +38,9 @@ impl Core {
         let end = begin + self.config.limits.batch_bytes_max.min(room);
         self.write_control(out);
         if self.connection.is_live() {
-            self.write_requests(out, end);
-            self.write_conversations(now, out, begin..end);
+            let room = begin..end;
+            self.write_requests(out, &room);
+            self.write_conversations(now, out, room);
         }
         let some = out.len() > begin;
         if some {
@@ -71,7 +74,7 @@ impl Core {
             version_min: VERSION,
             version_max: VERSION,
             device: self.config.device,
-            capabilities: 0,
+            capabilities: if self.config.inbox { CAPABILITY_INBOX } else { 0 },
             token: &self.connection.token,
             agent: &self.config.agent,
             cursors: (&cursors).into(),
@@ -79,15 +82,46 @@ impl Core {
         hello.encode(&mut self.encoder, out);
     }
 
-    fn write_requests(&mut self, out: &mut Vec<u8>, end: usize) {
-        while out.len() < end {
+    /// Writes what was asked, from `room` on to behind its end.
+    fn write_requests(&mut self, out: &mut Vec<u8>, room: &Range<usize>) {
+        let first = room.start;
+        while out.len() < room.end {
             let Some((request, ask)) = self.requests.next_to_send() else { return };
-            let encoder = &mut self.encoder;
+            let (encoder, begin) = (&mut self.encoder, out.len());
             match *ask {
                 Ask::Join(id) => {
                     if let Some(conversation) = self.conversations.get(&id) {
                         Join { request, name: &conversation.name }.encode(encoder, out);
                     }
+                }
+                Ask::Create { conversation, ref members } => {
+                    if let Some(known) = self.conversations.get(&conversation) {
+                        let members: Vec<_> = members.iter().map(Member::to_wire).collect();
+                        message::Create { request, name: &known.name, members: (&members).into() }
+                            .encode(encoder, out);
+                    }
+                }
+                Ask::Direct { user, ref name, .. } => {
+                    message::Direct { request, user, name }.encode(encoder, out);
+                }
+                Ask::Change { conversation, ref change } => {
+                    let (action, user, role, name) = change.parts();
+                    message::Change { request, conversation, user, action, role, name }.encode(encoder, out);
+                }
+                Ask::Mute { conversation, until_ms } => {
+                    message::Mute { request, conversation, until_ms }.encode(encoder, out);
+                }
+                Ask::Register(ref registration) => {
+                    let Registration { provider, token, app, key, secret } = registration;
+                    message::Register { request, provider: *provider, token, app, key, secret }
+                        .encode(encoder, out);
+                }
+                Ask::Unregister => message::Unregister { request }.encode(encoder, out),
+                Ask::Settings(Settings { share_last_seen, away }) => {
+                    message::Settings { request, share_last_seen, away }.encode(encoder, out);
+                }
+                Ask::WatchCounts { conversation, active } => {
+                    message::WatchCounts { request, conversation, active }.encode(encoder, out);
                 }
                 Ask::Leave(id) => match self.conversations.get(&id) {
                     // What was published before is to arrive before.
@@ -95,7 +129,7 @@ impl Core {
                     _ => Leave { request, conversation: id }.encode(encoder, out),
                 },
                 Ask::Close(conversation) => message::Close { request, conversation }.encode(encoder, out),
-                Ask::Open(conversation) => {
+                Ask::Open(conversation) | Ask::Enter(conversation) => {
                     let after = self.conversations.get(&conversation).map_or(0, |known| known.feed.cursor());
                     message::Open { request, conversation, after }.encode(encoder, out);
                 }
@@ -104,9 +138,8 @@ impl Core {
                     Fetch { request, conversation, from, limit, direction, view: View::Raw }
                         .encode(encoder, out);
                 }
-                Ask::History { conversation, from, limit, direction } => {
-                    Fetch { request, conversation, from, limit, direction, view: View::Raw }
-                        .encode(encoder, out);
+                Ask::History { conversation, from, limit, direction, view } => {
+                    Fetch { request, conversation, from, limit, direction, view }.encode(encoder, out);
                 }
                 Ask::Members { conversation, after, limit } => {
                     Members { request, conversation, after, limit }.encode(encoder, out);
@@ -114,6 +147,11 @@ impl Core {
                 Ask::Watch(ref users) => {
                     Watch { request, users: users.as_slice().into() }.encode(encoder, out);
                 }
+            }
+            // A list can be long: one that overfills the message begins the next one.
+            if begin > first && out.len() - first > self.connection.frame_bytes_max {
+                out.truncate(begin);
+                return self.requests.put_back(request);
             }
         }
     }
@@ -144,8 +182,14 @@ impl Core {
         let Some(known) = self.conversations.get_mut(&id).filter(|known| known.attached) else {
             return false;
         };
-        if let Some(sequence) = known.take_read() {
-            message::Read { conversation: id, sequence }.encode(&mut self.encoder, out);
+        // Who leaves has no cursors any more.
+        if known.standing == Standing::Member {
+            if let Some(sequence) = known.cursors.take_read() {
+                message::Read { conversation: id, sequence }.encode(&mut self.encoder, out);
+            }
+            if let Some(sequence) = known.cursors.take_delivered(now) {
+                message::Delivered { conversation: id, sequence }.encode(&mut self.encoder, out);
+            }
         }
         if let Some(active) = known.take_typing(now) {
             message::Typing { conversation: id, active }.encode(&mut self.encoder, out);

@@ -5,7 +5,7 @@ mod intruder;
 pub use intruder::{Conduct, Intruder};
 
 use ringwire_client::core::{Draft, Range, Start};
-use ringwire_protocol::message::{Direction, Durability, Kind};
+use ringwire_protocol::message::{Direction, Durability, Kind, View};
 
 use crate::check::Room;
 use crate::client::Client;
@@ -104,7 +104,10 @@ pub fn draw(
                 _ => random.within(0..=cursor(room) + 3),
             };
             let direction = random.pick(&[Direction::Forward, Direction::Backward]);
-            Act::History(room, Range { from, limit: random.within(1..=40) as u16, direction })
+            Act::History(
+                room,
+                Range { from, limit: random.within(1..=40) as u16, direction, view: View::Raw },
+            )
         }
         5 => Act::Members(room),
         6 => Act::Chatter(room),

@@ -261,7 +261,7 @@ impl World {
                 }
                 self.on_audit_page(client, history.from, history.to, history.complete)
             }
-            Told::Members { request, .. } | Told::Done { request } => {
+            Told::Members { request, .. } | Told::Done { request, .. } => {
                 self.clients[client].requests.remove(&request);
                 Ok(())
             }

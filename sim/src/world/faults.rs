@@ -1,6 +1,6 @@
 //! What goes wrong while the world is active.
 
-use ringwire_protocol::message::Direction;
+use ringwire_protocol::message::{Direction, View};
 
 use super::{Event, Stage, World};
 use crate::check::exactly_once::Author;
@@ -217,7 +217,8 @@ impl World {
     /// Asks for the page of history that ends with this sequence.
     pub(super) fn ask_backward(&mut self, client: usize, room: Room, from: u64) {
         let now = self.client_now();
-        let range = ringwire_client::core::Range { from, limit: 9, direction: Direction::Backward };
+        let range =
+            ringwire_client::core::Range { from, limit: 9, direction: Direction::Backward, view: View::Raw };
         let this = &mut self.clients[client];
         if let Ok(request) = this.link.core().history(now, self.ids[room], range) {
             this.requests.insert(request, Asked::History(room));

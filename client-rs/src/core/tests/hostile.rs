@@ -9,7 +9,7 @@ use ringwire_protocol::message::{
 };
 
 use super::*;
-use crate::core::{Random, Range};
+use crate::core::{Change, Random, Range};
 
 const STEPS: usize = 400;
 
@@ -58,7 +58,7 @@ impl Hostile {
         let (now, conversation) = (self.rig.now, self.room());
         let name = ROOMS[self.below(2) as usize];
         let core = &mut self.rig.core;
-        match self.random.next_u64() % 10 {
+        match self.random.next_u64() % 14 {
             0 => {
                 if let Ok((request, _)) = core.join(now, name, Start::Last(3)) {
                     self.requests.insert(request);
@@ -66,7 +66,8 @@ impl Hostile {
             }
             1 => self.requests.extend(core.leave(now, conversation)),
             2 => {
-                let range = Range { from: 3, limit: 4, direction: Direction::Backward };
+                let range =
+                    Range { from: 3, limit: 4, direction: Direction::Backward, view: message::View::Raw };
                 self.requests.extend(core.history(now, conversation, range));
             }
             3 => self.requests.extend(core.members(now, conversation, None)),
@@ -76,6 +77,21 @@ impl Hostile {
             7 => {
                 let _ = core.read(now, conversation, 5).and_then(|()| core.typing(now, conversation, true));
             }
+            8 => {
+                if let Ok((request, _)) = core.create(now, name, Vec::new()) {
+                    self.requests.insert(request);
+                }
+            }
+            9 => {
+                let direct = core.direct(now, UserId::from_name("u"), "u", Start::Last(2));
+                self.requests.extend(direct);
+            }
+            10 => {
+                let change = Change::Remove(UserId::from_name("u"));
+                self.requests.extend(core.change(now, conversation, change));
+                self.requests.extend(core.watch_counts(now, conversation, true));
+            }
+            11 => self.requests.extend(core.enter(now, conversation, Start::Latest)),
             _ => self.taken.extend(core.publish(now, conversation, Draft::text("x"))),
         }
         self.rig.settle();
@@ -219,6 +235,7 @@ impl Hostile {
                 Event::Left { request, .. }
                 | Event::History { request, .. }
                 | Event::Members { request, .. }
+                | Event::Done { request, .. }
                 | Event::RequestFailed { request, .. } => {
                     assert!(self.requests.remove(&request), "{request} was answered twice or never made");
                 }

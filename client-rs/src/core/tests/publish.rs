@@ -403,3 +403,26 @@ fn shutting_down_says_what_was_not_acknowledged() {
     rig.check_events(&["publish 1 failed Unacknowledged"]);
     assert_eq!(rig.core.deadline(), None);
 }
+
+#[test]
+fn what_is_published_in_one_tick_leaves_in_one_message() {
+    let mut rig = Rig::joined(config(), Start::Latest, 0, 0);
+    rig.core.join(rig.now, "s", Start::Latest).expect("join");
+    rig.settle();
+    rig.joined_frame("s", 0, 1, 0);
+    rig.forget();
+    for n in 0..40 {
+        let name = if n % 4 == 0 { "s" } else { "r" };
+        rig.core.publish(rig.now, room(name), Draft::text(format!("{n}"))).expect("room for it");
+    }
+    rig.core.typing(rig.now, room("s"), true).expect("joined");
+    let mut message = Vec::new();
+    assert!(rig.core.poll_frames(rig.now, &mut message));
+    assert!(!rig.core.poll_frames(rig.now, &mut Vec::new()), "nothing is left for a second one");
+    let mut rest = &message[..];
+    let mut publishes = 0;
+    while let Some(frame) = frame::split(&mut rest, FRAME_BYTES_MAX).expect("whole frames") {
+        publishes += usize::from(frame.kind == frame::FrameType::Publish);
+    }
+    assert_eq!(publishes, 40);
+}

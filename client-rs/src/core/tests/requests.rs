@@ -11,7 +11,7 @@ fn rig() -> Rig {
 }
 
 fn range() -> Range {
-    Range { from: u64::MAX, limit: 1000, direction: Direction::Backward }
+    Range { from: u64::MAX, limit: 1000, direction: Direction::Backward, view: message::View::Raw }
 }
 
 #[test]
