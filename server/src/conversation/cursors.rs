@@ -138,6 +138,10 @@ impl Conversations {
     /// Writes one note. Whether the journal takes more.
     fn write_moved(&mut self, now: Now, id: ConversationId, mut moved: Vec<Moved>) -> bool {
         moved.retain(|moved| self.is_member(id, moved.user));
+        if moved.is_empty() {
+            // They have all left meanwhile: nothing is written, so nothing may wait for its sync.
+            return true;
+        }
         let users: Vec<UserId> = moved.iter().map(|moved| moved.user).collect();
         let mut at = moved.iter();
         let noted = self.check_writable().and_then(|()| {
