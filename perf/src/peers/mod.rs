@@ -1,16 +1,18 @@
 //! Other people's servers, measured by the same generator: one file each.
 //!
-//! They are installed into the ignored folder `.tools` by pinned version, or by the distribution. One that is
-//! not there is skipped in so many words, never silently.
+//! They are brought into the ignored folder `.tools/peers` by [`install`]. One that is not there is skipped in so
+//! many words, never silently.
 
+mod install;
 pub mod mosquitto;
 pub mod nats;
 pub mod nchan;
 pub mod node_ws;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::fault::{Fault, Result};
 use crate::load::adapter::Adapter;
@@ -37,8 +39,6 @@ pub trait Peer {
     type Adapter: Adapter;
     /// Its name on the command line and in tables.
     const NAME: &'static str;
-    /// Which release is measured.
-    const RELEASE: &'static str;
 
     /// Whether it is here; else what would bring it.
     ///
@@ -46,8 +46,14 @@ pub trait Peer {
     /// It is not.
     fn find() -> std::result::Result<PathBuf, String>;
 
-    /// The command that installs it, if that is ours to run.
-    fn install() -> Option<Command>;
+    /// Brings it into `.tools/peers`.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn install() -> Result<()>;
+
+    /// What asks the program at this path for its version.
+    fn version(program: &Path) -> Command;
 
     /// Starts it on these processors.
     ///
@@ -74,48 +80,44 @@ pub fn find(name: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-/// Installs what can be installed, and says what is here.
+/// Brings those that are not here, as far as they can be had, and says which are.
 ///
 /// # Errors
-/// Where an installer cannot be started.
+/// None so far: whoever cannot be had is skipped, and said to be.
 pub fn install() -> Result<()> {
-    fn one<P: Peer>() -> Result<()> {
-        if P::find().is_err()
-            && let Some(mut command) = P::install()
-        {
-            println!("{}: installing {} ({command:?})", P::NAME, P::RELEASE);
-            let status = command
-                .stdin(Stdio::null())
-                .status()
-                .map_err(Fault::system(format!("installing {}", P::NAME)))?;
-            if !status.success() {
-                println!("{}: the installer ended with {status}", P::NAME);
-            }
+    one::<nats::Nats>();
+    one::<node_ws::NodeWs>();
+    one::<mosquitto::Mosquitto>();
+    one::<nchan::Nchan>();
+    Ok(())
+}
+
+fn one<P: Peer>() {
+    if P::find().is_err() {
+        println!("{}: fetching into {}", P::NAME, tools().display());
+        if let Err(why) = P::install() {
+            println!("{}: skipped: {why}", P::NAME);
+            return;
         }
-        match P::find() {
-            Ok(path) => println!("{}: {} at {}", P::NAME, P::RELEASE, path.display()),
-            Err(why) => println!("{}: skipped: {why}", P::NAME),
-        }
-        Ok(())
     }
-    one::<nats::Nats>()?;
-    one::<node_ws::NodeWs>()?;
-    one::<mosquitto::Mosquitto>()?;
-    one::<nchan::Nchan>()
+    match P::find() {
+        Ok(path) => println!("{}: {} at {}", P::NAME, version(&mut P::version(&path)), path.display()),
+        Err(why) => println!("{}: skipped: {why}", P::NAME),
+    }
+}
+
+/// The first line with a number in it that a program says of itself.
+fn version(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()));
+    line.map_or_else(|| "of an unknown version".to_owned(), |line| line.trim().to_owned())
 }
 
 /// The ignored folder of what was fetched.
 fn tools() -> PathBuf {
     workspace().join(".tools/peers")
-}
-
-/// The program of a name, in one of the places where distributions put servers.
-fn installed(program: &str, package: &str) -> std::result::Result<PathBuf, String> {
-    ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
-        .iter()
-        .map(|folder| PathBuf::from(folder).join(program))
-        .find(|path| path.is_file())
-        .ok_or_else(|| format!("{program} is not installed (apt-get install {package})"))
 }
 
 /// A folder for a peer's files, and a port that is free now.
@@ -124,11 +126,46 @@ fn place() -> Result<(tempfile::TempDir, SocketAddr)> {
         .prefix("ringwire-peer-")
         .tempdir()
         .map_err(Fault::system("making a folder"))?;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Fault::system("finding a port"))?;
-    let address = listener.local_addr().map_err(Fault::system("finding a port"))?;
-    Ok((folder, address))
+    Ok((folder, free_address()?))
+}
+
+/// An address that nobody listens at. Its port is below those that the kernel gives to connections: one of
+/// those may be in use by a connection of the round before, which is as bad for whoever is to listen.
+fn free_address() -> Result<SocketAddr> {
+    const PORTS: std::ops::Range<u32> = 20_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(31);
+    for _ in PORTS {
+        let nth = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + nth % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(Fault::Machine(format!("no port from {} to {} is free", PORTS.start, PORTS.end)))
 }
 
 fn write(path: &std::path::Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(Fault::system(format!("writing {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_peers_get_ports_of_their_own() {
+        let (one, other) = (free_address().expect("free"), free_address().expect("free"));
+        assert_ne!(one, other);
+        let held = std::net::TcpListener::bind(other).expect("still free");
+        assert!(std::net::TcpListener::bind(other).is_err(), "{held:?}");
+    }
+
+    #[test]
+    fn a_peer_that_is_not_here_is_named_with_what_would_bring_it() {
+        assert!(find("rabbit").expect_err("no such peer").contains("nats"));
+        let missing = install::of_debian(&["usr/sbin/no-such-server"], "it").expect_err("nobody has it");
+        assert!(missing.contains("cargo xtask bench peers"), "{missing}");
+    }
 }

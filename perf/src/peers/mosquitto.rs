@@ -1,9 +1,9 @@
 //! mosquitto: MQTT 3.1.1 in WebSocket messages, QoS 0.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Running, installed, place, write};
+use super::{Peer, Running, free_address, install, place, write};
 use crate::fault::{Fault, Result};
 use crate::load::adapter::{Adapter, Item, Role, Step, Who, websocket};
 use crate::system::server::Process;
@@ -15,21 +15,27 @@ pub struct Mosquitto;
 impl Peer for Mosquitto {
     type Adapter = Mqtt;
     const NAME: &'static str = "mosquitto";
-    const RELEASE: &'static str = "the distribution's mosquitto";
 
     fn find() -> Result<PathBuf, String> {
-        installed("mosquitto", "mosquitto")
+        install::of_debian(&["usr/sbin/mosquitto", "usr/local/sbin/mosquitto"], "mosquitto")
     }
 
-    fn install() -> Option<Command> {
-        None
+    fn install() -> crate::fault::Result<()> {
+        install::debian(&["mosquitto"])
+    }
+
+    fn version(program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-h");
+        install::with_libraries(&mut command);
+        command
     }
 
     fn start(cpus: &[usize]) -> Result<Running<Mqtt>> {
         let program = Self::find().map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         // 2.0.11 refuses to start with a WebSocket listener alone.
-        let (_, plain) = place()?;
+        let plain = free_address()?;
         let config = folder.path().join("mosquitto.conf");
         write(
             &config,
@@ -42,6 +48,7 @@ impl Peer for Mosquitto {
         )?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&config);
+        install::with_libraries(&mut command);
         let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         Ok(Running { process, address, adapter: Mqtt, is_acknowledged: false, folder })

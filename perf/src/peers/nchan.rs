@@ -2,16 +2,22 @@
 //!
 //! A publisher of nchan has one channel, so scenarios need a publisher per room to be measured with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Running, installed, place, write};
+use super::{Peer, Running, install, place, write};
 use crate::fault::{Fault, Result};
 use crate::load::adapter::{Adapter, Item, Role, Step, Who, websocket};
 use crate::system::server::Process;
 
-/// Where Debian has the module.
-const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+/// The module, where Debian has it.
+fn module() -> Result<PathBuf, String> {
+    install::of_debian(&["usr/lib/nginx/modules/ngx_nchan_module.so"], "nchan")
+}
+
+/// Where the module, unlike nginx itself, keeps request bodies whatever the configuration says; installing the
+/// package would have made it.
+const STATE: &str = "/var/lib/nginx";
 
 /// The peer.
 #[derive(Debug)]
@@ -20,30 +26,41 @@ pub struct Nchan;
 impl Peer for Nchan {
     type Adapter = NchanAdapter;
     const NAME: &'static str = "nchan";
-    const RELEASE: &'static str = "the distribution's nginx and nchan";
 
     fn find() -> Result<PathBuf, String> {
-        if !PathBuf::from(MODULE).is_file() {
-            return Err(
-                "the module is not installed (apt-get install nginx-light libnginx-mod-nchan)".to_owned()
-            );
+        module()?;
+        let program = install::of_debian(&["usr/sbin/nginx"], "nginx")?;
+        if !Path::new(STATE).is_dir() {
+            return Err(format!(
+                "the module insists on the folder {STATE} (cargo xtask bench peers, as root)"
+            ));
         }
-        installed("nginx", "nginx-light")
+        Ok(program)
     }
 
-    fn install() -> Option<Command> {
-        None
+    fn install() -> crate::fault::Result<()> {
+        install::debian(&["nginx-light", "libnginx-mod-nchan"])?;
+        install::make(STATE.into()).map(drop)
+    }
+
+    fn version(program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-v");
+        install::with_libraries(&mut command);
+        command
     }
 
     fn start(cpus: &[usize]) -> Result<Running<NchanAdapter>> {
         let program = Self::find().map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         let path = folder.path().display();
+        let module = module().map_err(Fault::Usage)?;
+        let module = module.display();
         let config = folder.path().join("nginx.conf");
         write(
             &config,
             &format!(
-                "load_module {MODULE};\nuser root;\nworker_processes 1;\ndaemon off;\npid {path}/pid;\nerror_log stderr warn;\n\
+                "load_module {module};\nuser root;\nworker_processes 1;\ndaemon off;\npid {path}/pid;\nerror_log stderr warn;\n\
                  worker_rlimit_nofile 20000;\nevents {{ worker_connections 19000; }}\n\
                  http {{ access_log off; client_body_temp_path {path}/b; proxy_temp_path {path}/p;\n\
                  fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;\n\
@@ -57,6 +74,7 @@ impl Peer for Nchan {
         )?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&config).arg("-p").arg(folder.path()).arg("-e").arg("stderr");
+        install::with_libraries(&mut command);
         let mut process = Process::start(Self::NAME, command, cpus)?;
         process.wait_for_listener(address)?;
         Ok(Running { process, address, adapter: NchanAdapter, is_acknowledged: false, folder })

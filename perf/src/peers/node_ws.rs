@@ -1,9 +1,9 @@
 //! The npm package `ws` on Node.js, with the smallest broadcast that can be written on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Peer, Running, place, tools};
+use super::{Peer, Running, install, place, tools};
 use crate::fault::{Fault, Result};
 use crate::load::adapter::bare::Bare;
 use crate::system::server::{Process, workspace};
@@ -12,30 +12,40 @@ use crate::system::server::{Process, workspace};
 #[derive(Debug)]
 pub struct NodeWs;
 
+/// Node.js is the machine's own: it is not ours to bring.
+fn node() -> std::result::Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("node")).find(|path| path.is_file());
+    found.ok_or_else(|| "Node.js is not installed (apt-get install nodejs npm)".to_owned())
+}
+
 impl Peer for NodeWs {
     type Adapter = Bare;
     const NAME: &'static str = "ws";
-    const RELEASE: &'static str = "npm ws 8.23.0";
 
     fn find() -> Result<PathBuf, String> {
         let path = tools().join("ws/node_modules/ws");
         if !path.is_dir() {
-            return Err("npm could not be had (npm install ws@8.23.0)".to_owned());
+            return Err("the package ws is not here (cargo xtask bench peers)".to_owned());
         }
-        super::installed("node", "nodejs").map(|_| path)
+        node().map(|_| path)
     }
 
-    fn install() -> Option<Command> {
-        let folder = tools().join("ws");
-        std::fs::create_dir_all(&folder).ok()?;
-        let mut command = Command::new("npm");
-        command.args(["install", "--silent", "--no-save", "ws@8.23.0", "--prefix"]).arg(folder);
-        Some(command)
+    fn install() -> Result<()> {
+        node().map_err(Fault::Machine)?;
+        install::npm("ws")
+    }
+
+    fn version(package: &Path) -> Command {
+        let mut command = Command::new("node");
+        let script = "console.log('ws ' + require(process.argv[1] + '/package.json').version + ', node ' + process.version)";
+        command.args(["-e", script]).arg(package);
+        command
     }
 
     fn start(cpus: &[usize]) -> Result<Running<Bare>> {
         let package = Self::find().map_err(Fault::Usage)?;
-        let node = super::installed("node", "nodejs").map_err(Fault::Usage)?;
+        let node = node().map_err(Fault::Usage)?;
         let (folder, address) = place()?;
         let mut command = Command::new(node);
         command.arg(workspace().join("perf/peers/ws.js")).arg(package).arg(address.port().to_string());
