@@ -175,12 +175,28 @@ pub const RESERVE_AHEAD: u64 = 1024;
 /// Questions of the plane to one shard under way. Full: whoever asked is answered 503 and asks again.
 pub const ASK_RING: usize = 256;
 
-/// Wake-ups under way from one shard to the plane. Full: they wait in the shard's outlet.
+/// Letters under way from one shard to the plane: wake-ups, and users who are back. Full: they wait in the
+/// shard's outlet.
 pub const WAKE_RING: usize = 4096;
 
-/// Wake-ups that wait in a shard's outlet while the plane's disk is behind. Full: dropped and counted; the user
-/// is woken by nothing in that conversation until he has been back.
+/// Letters that wait in a shard's outlet while the plane's disk is behind or its queue is full. Full: dropped and
+/// counted; the user is not woken in that conversation before he has been back.
 pub const WAKE_BACKLOG: usize = 64 * 1024;
+
+/// Devices of one user that are woken. More: refused, until one is unregistered or gone.
+pub const REGISTRATIONS_PER_USER: usize = 16;
+
+/// Letters that the plane takes at a time, so that one write is not too large.
+pub const WAKES_PER_TURN: usize = 1024;
+
+/// Pushes that wait to be delivered, about half a kilobyte each. Full: letters wait in the rings.
+pub const PUSH_JOBS_MAX: usize = 200_000;
+
+/// Pushes that were given up and are kept for the operator. Full: the oldest goes.
+pub const DEAD_LETTERS_MAX: usize = 10_000;
+
+/// Dead letters in one page of the list.
+pub const DEAD_LETTERS_PAGE_MAX: usize = 500;
 
 /// Connections to the operators' port. Full: later ones wait in the kernel until one ends.
 pub const PLANE_CONNECTIONS_MAX: usize = 512;

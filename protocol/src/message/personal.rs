@@ -17,8 +17,8 @@ pub struct Register<'a> {
     pub request: u32,
     /// Who wakes it.
     pub provider: Provider,
-    /// The device's token (APNs, FCM) or the URL (Web Push, webhook); at most
-    /// [`limits::PUSH_TOKEN_BYTES_MAX`] bytes.
+    /// The device's token (APNs, FCM), the URL (Web Push), or what the operator's backend is to get (webhook); at
+    /// most [`limits::PUSH_TOKEN_BYTES_MAX`] bytes.
     pub token: &'a str,
     /// The application, where the operator serves several (APNs: the topic, FCM: the project); at most
     /// [`limits::PUSH_APP_BYTES_MAX`] bytes, may be empty.

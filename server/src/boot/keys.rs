@@ -90,12 +90,12 @@ fn hs256(secret: &[u8], place: &str) -> Result<VerifyingKey, BootError> {
     Ok(VerifyingKey::hs256(secret))
 }
 
-fn trimmed(text: &[u8]) -> &[u8] {
+pub(super) fn trimmed(text: &[u8]) -> &[u8] {
     text.trim_ascii()
 }
 
 #[expect(clippy::disallowed_methods, reason = "keys are read once, before a shard runs")]
-fn read(path: &Path, setting: &str) -> Result<Vec<u8>, BootError> {
+pub(super) fn read(path: &Path, setting: &str) -> Result<Vec<u8>, BootError> {
     std::fs::read(path)
         .map_err(|error| BootError::Key(format!("{setting}: cannot read {}: {error}", path.display())))
 }

@@ -9,6 +9,7 @@ mod checkpoints;
 mod clock;
 mod control;
 mod keys;
+mod push;
 mod thread;
 
 use std::net::SocketAddr;
@@ -81,6 +82,7 @@ const SHARDS_MAX: u16 = 1024;
 pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let authenticator = keys::authenticator(&config)?;
     let admin_key = keys::admin_key(&config)?;
+    let pushing = push::prepare(&config)?;
     let shards = match config.shards {
         0 => u16::try_from(affinity::available()).unwrap_or(1).clamp(1, SHARDS_MAX),
         count => count.min(SHARDS_MAX),
@@ -105,6 +107,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         |_| Box::new(random_salt),
     )?;
     tracing::info!(data = %config.data.display(), "{report}");
+    let rules = pushing.rules.clone();
+    let push = push::open(&config, pushing)?;
     let development = authenticator.development;
     let terms = Arc::new(Terms {
         authenticator,
@@ -112,6 +116,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         idle_timeout_s: u32::try_from(config.idle_timeout.as_secs()).unwrap_or(u32::MAX),
         handshake_timeout_s: u32::try_from(config.handshake_timeout.as_secs()).unwrap_or(u32::MAX),
         origins: config.origins.clone(),
+        push: rules,
         limits: config.limits.clone(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,6 +135,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(0..)
     {
         recovered.log.notify_seals(checkpoints.on_sealed());
+        // Without a plane nobody would take what a shard tells it.
+        let outlet = operators.is_some().then_some(outlet);
         let terms = Arc::clone(&terms);
         let plan = thread::Plan {
             index,
@@ -147,8 +154,10 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
                 let limits = terms.limits.clone();
                 let conversations =
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
+                let active_within = terms.push.active_within;
                 let sessions = Sessions::new(index, terms);
-                Shard::new(mesh, sessions, conversations, Users::default()).with_outlet(outlet)
+                let users = Users::new(recovered.users, active_within);
+                Shard::new(mesh, sessions, conversations, users).with_outlet(outlet)
             }),
             clock,
             drain: config.drain,
@@ -163,7 +172,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let status = Arc::new(Status::new());
     let plane = operators
         .map(|listener| {
-            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key };
+            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key, push };
             let control = control.clone();
             Plane::start(plan, move |error| control.report(Report::PlaneFailed { error }))
         })

@@ -3,6 +3,7 @@
 //! Everything is text until [`Config::from_values`] gives it its type, so that all four sources are read and
 //! refused in the same words.
 
+pub mod push;
 pub mod settings;
 pub mod value;
 
@@ -182,6 +183,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Origins that may connect.
     pub origins: Vec<String>,
+    /// Push.
+    pub push: push::PushConfig,
     /// The bounds of every shard.
     pub limits: crate::limits::Limits,
     /// Kernel send buffer of one connection, bytes.
@@ -239,6 +242,7 @@ impl Config {
             idle_timeout: values.parse("sessions.idle_timeout", value::duration)?,
             handshake_timeout: values.parse("sessions.handshake_timeout", value::duration)?,
             origins: values.list("sessions.origins"),
+            push: push::PushConfig::from_values(values)?,
             limits,
             send_buffer: values.parse("limits.send_buffer", size_within(4 << 10, 64 << 20))? as u32,
             segment: values.parse("store.segment", size_within(1 << 20, 1 << 30))? as u32,
@@ -302,7 +306,11 @@ pub fn default_toml() -> String {
         }
         let default = match setting.kind {
             Kind::Number | Kind::Flag => setting.default.to_owned(),
-            Kind::List => "[]".to_owned(),
+            Kind::List => {
+                let items = setting.default.split(',').filter(|item| !item.is_empty());
+                let items: Vec<String> = items.map(|item| format!("\"{item}\"")).collect();
+                format!("[{}]", items.join(", "))
+            }
             Kind::Text | Kind::Duration | Kind::Size => format!("\"{}\"", setting.default),
         };
         out.push_str(&format!("# {}\n# {key} = {default}\n", setting.about));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   plane ==== Ask, with a slot for the answer ====> shard     full: the asker is told `Busy`
-//!   plane <=== Wake =============================== shard     full: waits in the shard's outlet, then is
+//!   plane <=== Letter: Wake, Back ================== shard    full: waits in the shard's outlet, then is
 //!                                                              dropped and counted
 //! ```
 //!
@@ -24,7 +24,8 @@ use ringwire_protocol::message::Role;
 use ringwire_ring::{Receiver, Sender, ring};
 use tokio::sync::{Notify, oneshot};
 
-use crate::fanout::letter::{ShardIndex, owner_of};
+use super::push::target::Registered;
+use crate::fanout::letter::{ShardIndex, home_of, owner_of};
 use crate::limits::{ASK_RING, WAKE_BACKLOG, WAKE_RING};
 use crate::shard::Levels;
 
@@ -44,6 +45,17 @@ pub enum Ask {
         /// The answer's slot.
         answer: oneshot::Sender<Option<Role>>,
     },
+    /// A device is gone: its registration is dropped, if it still has this token.
+    Unregister {
+        /// Whose.
+        user: UserId,
+        /// The device, as messages carry it.
+        device: u64,
+        /// What its provider does not know any more.
+        token: Box<str>,
+        /// Told when it is dropped.
+        answer: oneshot::Sender<()>,
+    },
     /// What the shard has counted.
     Snapshot {
         /// The answer's slot.
@@ -58,6 +70,8 @@ pub struct Snapshot {
     pub sessions: crate::session::Counters,
     /// Its conversations' side.
     pub conversations: crate::conversation::Counters,
+    /// Its users' side.
+    pub users: crate::user::Counters,
     /// Conversations that it owns.
     pub conversations_owned: usize,
     /// Its queues, without those of single connections: to look at all of them takes too long.
@@ -66,7 +80,19 @@ pub struct Snapshot {
     pub outlet: OutletCounters,
 }
 
-/// Somebody who is away is to be told that there is something new.
+/// What a user's home tells the plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Letter {
+    /// Somebody who is away is to be told that there is something new.
+    Wake(Wake),
+    /// Somebody has come back: nothing is to be pushed to him any more.
+    Back {
+        /// Who.
+        user: UserId,
+    },
+}
+
+/// Who is to be woken, for what, and on which devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// Who.
@@ -75,43 +101,45 @@ pub struct Wake {
     pub conversation: ConversationId,
     /// Its place there.
     pub sequence: u64,
+    /// His registered devices.
+    pub devices: Arc<[Registered]>,
 }
 
 const _: () = assert!(size_of::<Ask>() <= 64, "an ask fits a cache line");
-const _: () = assert!(size_of::<Wake>() <= 64, "a wake fits a cache line");
+const _: () = assert!(size_of::<Letter>() <= 64, "a letter fits a cache line");
 
 /// What an outlet counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutletCounters {
-    /// Wakes handed to the plane.
-    pub wakes: u64,
-    /// Wakes that found the ring and the outlet full.
-    pub wakes_dropped: u64,
+    /// Letters handed to the plane.
+    pub letters: u64,
+    /// Letters that found the ring and the outlet full.
+    pub letters_dropped: u64,
 }
 
 /// A shard's end.
 pub struct Outlet {
     asks: Receiver<Ask>,
-    wakes: Sender<Wake>,
-    /// Wakes that found the ring full.
-    waiting: VecDeque<Wake>,
+    letters: Sender<Letter>,
+    /// Letters that found the ring full.
+    waiting: VecDeque<Letter>,
     plane: Arc<Notify>,
     /// What went through, for the operator.
     pub counters: OutletCounters,
 }
 
 impl Outlet {
-    /// Hands a wake to the plane.
-    pub fn wake(&mut self, wake: Wake) {
+    /// Hands a letter to the plane.
+    pub fn tell(&mut self, letter: Letter) {
         if self.waiting.is_empty() {
-            match self.wakes.try_send(wake) {
-                Ok(()) => self.counters.wakes += 1,
+            match self.letters.try_send(letter) {
+                Ok(()) => self.counters.letters += 1,
                 Err(full) => self.waiting.push_back(full.0),
             }
         } else if self.waiting.len() < WAKE_BACKLOG {
-            self.waiting.push_back(wake);
+            self.waiting.push_back(letter);
         } else {
-            self.counters.wakes_dropped += 1;
+            self.counters.letters_dropped += 1;
         }
     }
 
@@ -120,7 +148,7 @@ impl Outlet {
         !self.asks.is_empty()
     }
 
-    /// Whether wakes wait for a full ring; then the shard may not sleep for long.
+    /// Whether letters wait for a full ring; then the shard may not sleep for long.
     pub fn has_backlog(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -132,14 +160,14 @@ impl Outlet {
 
     /// Publishes what was written this turn, and wakes the plane if that is anything.
     pub fn flush(&mut self) {
-        while let Some(wake) = self.waiting.pop_front() {
-            if let Err(full) = self.wakes.try_send(wake) {
+        while let Some(letter) = self.waiting.pop_front() {
+            if let Err(full) = self.letters.try_send(letter) {
                 self.waiting.push_front(full.0);
                 break;
             }
-            self.counters.wakes += 1;
+            self.counters.letters += 1;
         }
-        if self.wakes.flush() {
+        if self.letters.flush() {
             self.plane.notify_one();
         }
     }
@@ -153,7 +181,7 @@ pub struct Ends {
 
 struct End {
     asks: Sender<Ask>,
-    wakes: Receiver<Wake>,
+    letters: Receiver<Letter>,
 }
 
 /// Connects the plane with `shards` shards.
@@ -162,11 +190,11 @@ pub fn exchange(shards: ShardIndex) -> (Vec<Outlet>, Ends) {
     let (mut outlets, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..shards {
         let (asks, asks_in) = ring(ASK_RING);
-        let (wakes_out, wakes) = ring(WAKE_RING);
+        let (letters_out, letters) = ring(WAKE_RING);
         let plane = Arc::clone(&notify);
         let (waiting, counters) = (VecDeque::new(), OutletCounters::default());
-        outlets.push(Outlet { asks: asks_in, wakes: wakes_out, waiting, plane, counters });
-        ends.push(End { asks, wakes });
+        outlets.push(Outlet { asks: asks_in, letters: letters_out, waiting, plane, counters });
+        ends.push(End { asks, letters });
     }
     (outlets, Ends { ends, notify })
 }
@@ -252,17 +280,26 @@ impl Shards {
         }
     }
 
-    /// Waits until a shard has sent wakes, or did since the last time.
+    /// Asks a user's home to drop the registration of a device that is gone; done when it is.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn unregister(&self, user: UserId, device: u64, token: Box<str>) -> Result<(), AskError> {
+        let home = home_of(user, self.len());
+        self.ask(home, |answer| Ask::Unregister { user, device, token, answer }).await
+    }
+
+    /// Waits until a shard has sent letters, or did since the last time.
     pub async fn notified(&self) {
         self.notify.notified().await;
     }
 
-    /// Takes what the shards have sent, at most `max` wakes.
-    pub fn take_wakes(&self, max: usize, into: &mut Vec<Wake>) {
+    /// Takes what the shards have sent, at most `max` letters in all.
+    pub fn take_letters(&self, max: usize, into: &mut Vec<Letter>) {
         for end in self.ends.borrow_mut().iter_mut() {
             while into.len() < max {
-                let Some(wake) = end.wakes.recv() else { break };
-                into.push(wake);
+                let Some(letter) = end.letters.recv() else { break };
+                into.push(letter);
             }
         }
     }

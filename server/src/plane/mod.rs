@@ -1,4 +1,4 @@
-//! The plane: one thread for what is not hot. HTTP for operators now; push and media build on it.
+//! The plane: one thread for what is not hot: HTTP for operators, and push.
 //!
 //! ```text
 //!   operator ── HTTP ──► http ── Ask ──► shard          boot ── Status ──► plane
@@ -16,6 +16,7 @@
 
 pub mod exchange;
 pub mod http;
+pub mod push;
 mod status;
 
 use std::io;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub status: Arc<Status>,
     /// What an operator shows to be one; `None`: the admin interface is closed.
     pub admin_key: Option<AdminKey>,
+    /// Push.
+    pub push: push::Plan,
 }
 
 /// The plane's thread.
@@ -78,10 +81,16 @@ impl Plane {
 
 async fn run(plan: Plan, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let shards = Shards::new(plan.ends, plan.status.bells());
-    let service = http::Service::new(shards, plan.status, plan.admin_key);
+    let (push, work) = push::start(plan.push, shards.clone());
+    let service = http::Service::new(shards, plan.status, plan.admin_key, push);
     let listener = tokio::net::TcpListener::from_std(plan.listener)?;
-    http::serve(listener, service, stopped).await;
-    Ok(())
+    let (end_serving, serving_ends) = oneshot::channel();
+    let serving = tokio::task::spawn_local(http::serve(listener, service, serving_ends));
+    // Whoever holds the sender being gone means the same: nobody would stop the plane later.
+    let worked = work.run(async { drop(stopped.await) }).await;
+    drop(end_serving);
+    serving.await.map_err(io::Error::other)?;
+    worked
 }
 
 /// Says that the thread is over although nobody asked for it, however it came to that.

@@ -21,6 +21,7 @@ mod liveness;
 mod manage;
 mod people;
 mod receive;
+mod register;
 mod typing;
 
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::{FrameIndex, Queue, Queues};
 use crate::fanout::subscribers::Subscribers;
 use crate::limits::Limits;
+use crate::plane::push::target::Rules;
 use crate::shard::Levels;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
@@ -59,6 +61,8 @@ pub struct Terms {
     pub handshake_timeout_s: u32,
     /// Origins of pages that may connect; empty: any. Clients that are no browsers send none.
     pub origins: Vec<String>,
+    /// Which push registrations are taken.
+    pub push: Rules,
     /// The bounds.
     pub limits: Limits,
 }

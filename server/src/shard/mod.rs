@@ -61,10 +61,10 @@ impl Shard {
         }
     }
 
-    /// Connects the shard with the plane.
+    /// Connects the shard with the plane, if there is one.
     #[must_use]
-    pub fn with_outlet(mut self, outlet: Outlet) -> Self {
-        self.outlet = Some(outlet);
+    pub fn with_outlet(mut self, outlet: Option<Outlet>) -> Self {
+        self.outlet = outlet;
         self
     }
 
@@ -117,8 +117,14 @@ impl Shard {
     fn on_step(&mut self, step: Step) {
         match step {
             Step::Nothing => {}
-            Step::Synced(entry) => self.conversations.on_synced(entry, &mut self.mesh),
-            Step::Failed => self.conversations.on_journal_failed(&mut self.mesh),
+            Step::Synced(entry) => {
+                self.conversations.on_synced(entry, &mut self.mesh);
+                self.users.on_synced(entry, &mut self.mesh);
+            }
+            Step::Failed => {
+                self.conversations.on_journal_failed(&mut self.mesh);
+                self.users.on_journal_failed(self.conversations.log(), &mut self.mesh);
+            }
         }
     }
 
@@ -128,7 +134,10 @@ impl Shard {
         self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);
         for request in self.requests.drain(..) {
             match request {
-                Request::Home(letter) => self.users.on_letter(now, letter, &mut self.mesh),
+                Request::Home(letter) => {
+                    let log = self.conversations.log_mut();
+                    self.users.on_letter(now, letter, log, &mut self.mesh);
+                }
                 request => self.conversations.on_request(now, request, &mut self.mesh),
             }
         }
@@ -141,23 +150,33 @@ impl Shard {
         }
         self.sessions.flush(&mut self.operations, &mut self.mesh);
         self.mesh.flush(&mut self.operations);
-        self.talk_to_plane();
+        self.talk_to_plane(now);
     }
 
-    fn talk_to_plane(&mut self) {
+    fn talk_to_plane(&mut self, now: Now) {
         while let Some(ask) = self.outlet.as_mut().and_then(Outlet::take_ask) {
             // Who asked may have given up; then the answer is dropped.
             match ask {
                 Ask::Role { user, conversation, answer } => {
                     let _ = answer.send(self.conversations.role(user, conversation));
                 }
+                Ask::Unregister { user, device, token, answer } => {
+                    let log = self.conversations.log_mut();
+                    self.users.on_device_gone(now, user, device, &token, log);
+                    let _ = answer.send(());
+                }
                 Ask::Snapshot { answer } => {
                     let _ = answer.send(Box::new(self.snapshot()));
                 }
             }
         }
-        if let Some(outlet) = &mut self.outlet {
-            outlet.flush();
+        match &mut self.outlet {
+            Some(outlet) => {
+                self.users.take_letters().for_each(|letter| outlet.tell(letter));
+                outlet.flush();
+            }
+            // There is nobody to push anything.
+            None => drop(self.users.take_letters()),
         }
     }
 
@@ -169,6 +188,7 @@ impl Shard {
         Snapshot {
             sessions: self.sessions.counters,
             conversations: self.conversations.counters,
+            users: self.users.counters,
             conversations_owned: self.conversations.len(),
             levels,
             outlet: self.outlet.as_ref().map(|outlet| outlet.counters).unwrap_or_default(),
@@ -204,7 +224,7 @@ impl Shard {
 
     /// Whether nobody is connected and nothing waits for the disk.
     pub fn is_drained(&self) -> bool {
-        self.sessions.is_empty() && !self.conversations.is_writing()
+        self.sessions.is_empty() && !self.conversations.is_writing() && !self.users.is_writing()
     }
 
     /// Writes what was accepted and takes nothing more.

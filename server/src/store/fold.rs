@@ -1,6 +1,6 @@
 //! What the store folds without understanding it: entries and notes into what the server knows at its start.
 //!
-//! A key of the journal is a conversation, or the bucket of a conversation's amendments. Which one shows in the
+//! A key of the journal is a conversation, the bucket of a conversation's amendments, or a user. Which one shows in the
 //! kind of its first record, and in the first byte of what a checkpoint has of it.
 
 use std::collections::HashMap;
@@ -12,8 +12,9 @@ use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Message, ServerFrame};
 use ringwire_store::{Fold, FoldError, Record, RecordKind, StateFold};
 
-use super::{AMENDMENT, ENTRY, MEMBERS, RESERVED};
+use super::{AMENDMENT, ENTRY, MEMBERS, RESERVED, USER};
 use crate::conversation::state::{AMENDED_TAG, Amended, State, bucket_key, bucket_of, read_note};
+use crate::user::state::{Note, TAG as USER_TAG, UserState};
 
 /// What is folded of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Folded {
     Conversation(Box<State>),
     /// The amendments of a bucket of its messages.
     Amended(Amended),
+    /// A user.
+    User(UserState),
 }
 
 /// Everything, as recovery rebuilds it.
@@ -80,12 +83,24 @@ fn apply_to_amended(amended: &mut Amended, record: &Record<'_>) -> Result<(), Fo
     Ok(())
 }
 
+fn apply_to_user(user: &mut UserState, record: &Record<'_>) -> Result<(), FoldError> {
+    if record.kind != USER {
+        return Err(FoldError("a user's key has a record that is about none".to_owned()));
+    }
+    user.apply(Note::decode(record.payload).map_err(|fault| FoldError(fault.to_string()))?);
+    Ok(())
+}
+
 fn decode(bytes: &[u8]) -> Result<Folded, FoldError> {
-    let folded = match bytes.first() {
-        Some(&AMENDED_TAG) => Amended::decode(bytes).map(Folded::Amended),
-        _ => State::decode(bytes).map(|state| Folded::Conversation(Box::new(state))),
-    };
-    folded.map_err(|fault| FoldError(fault.to_string()))
+    let text = |fault: &dyn std::fmt::Display| FoldError(fault.to_string());
+    match bytes.first() {
+        Some(&USER_TAG) => UserState::decode(bytes).map(Folded::User).map_err(|fault| text(&fault)),
+        Some(&AMENDED_TAG) => Amended::decode(bytes).map(Folded::Amended).map_err(|fault| text(&fault)),
+        _ => {
+            let state = State::decode(bytes).map_err(|fault| text(&fault))?;
+            Ok(Folded::Conversation(Box::new(state)))
+        }
+    }
 }
 
 impl Folded {
@@ -93,6 +108,7 @@ impl Folded {
     fn begin(kind: RecordKind) -> Self {
         match kind {
             AMENDMENT => Folded::Amended(Amended::default()),
+            USER => Folded::User(UserState::default()),
             _ => Folded::Conversation(Box::default()),
         }
     }
@@ -101,6 +117,7 @@ impl Folded {
         match self {
             Folded::Conversation(state) => apply_to_conversation(state, record),
             Folded::Amended(amended) => apply_to_amended(amended, record),
+            Folded::User(user) => apply_to_user(user, record),
         }
     }
 }
@@ -136,6 +153,7 @@ impl StateFold for KeyFold {
         match state {
             Folded::Conversation(state) => state.encode(out),
             Folded::Amended(amended) => amended.encode(out),
+            Folded::User(user) => user.encode(out),
         }
     }
 }

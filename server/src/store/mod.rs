@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use ringwire_driver::{FileId, Job, Operation, Operations};
-use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_store::{
     Files, History, HistoryConfig, HistoryOp, Journal, JournalOp, Record, RecordKind, SegmentId,
 };
@@ -36,6 +36,9 @@ pub const RESERVED: RecordKind = RecordKind(0x81);
 
 /// A note: how members of the conversation stand. The record's sequence is the conversation's last.
 pub const MEMBERS: RecordKind = RecordKind(0x82);
+
+/// A note: something about a user, whose id it is under; see [`crate::user::state`]. Its sequence is 0.
+pub const USER: RecordKind = RecordKind(0x83);
 
 /// What a completion brought about.
 #[derive(Debug, PartialEq, Eq)]
@@ -206,6 +209,15 @@ impl Log {
             time_ms,
             payload: &[],
         })
+    }
+
+    /// Appends a note about a user; the key's owner is the user's home.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn note_user(&mut self, user: UserId, time_ms: u64, note: &[u8]) -> Result<EntryNumber, AppendError> {
+        let conversation = *user.as_bytes();
+        self.journal.append(&Record { kind: USER, conversation, sequence: 0, time_ms, payload: note })
     }
 
     /// The last entry appended.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_store::{
     Config as JournalConfig, Files, Index, Journal, RecoverOptions, RecoveryError, Salt, recover,
 };
@@ -10,6 +10,7 @@ use ringwire_store::{
 use super::{Folded, Log, Tables};
 use crate::conversation::{Amended, State};
 use crate::fanout::letter::{ShardIndex, owner_of};
+use crate::user::state::UserState;
 
 /// What one shard starts with.
 pub struct Recovered {
@@ -17,6 +18,8 @@ pub struct Recovered {
     pub states: Vec<(ConversationId, State)>,
     /// Their buckets with amendments, by key.
     pub amended: Vec<(ConversationId, Amended)>,
+    /// What is durable about the users whose home it is.
+    pub users: Vec<(UserId, UserState)>,
     /// Its journal, in a fresh generation.
     pub log: Log,
 }
@@ -46,7 +49,7 @@ pub fn run(
         .map(|(shard, index)| {
             let journal = Journal::new(journal, generation, shard, index, salts(shard));
             let log = Log::new(journal, Arc::clone(files));
-            Recovered { states: Vec::new(), amended: Vec::new(), log }
+            Recovered { states: Vec::new(), amended: Vec::new(), users: Vec::new(), log }
         })
         .collect();
     for (key, folded) in tables.by_key {
@@ -55,6 +58,8 @@ pub fn run(
         match folded {
             Folded::Conversation(state) => shard.states.push((key, *state)),
             Folded::Amended(amended) => shard.amended.push((key, amended)),
+            // `home_of` a user is `owner_of` the same bytes.
+            Folded::User(user) => shard.users.push((UserId::from_bytes(*key.as_bytes()), user)),
         }
     }
     Ok((all, report))

@@ -9,23 +9,29 @@
 //!     the end ---------- SignOut -------------->  a session less
 //! ```
 //!
-//! Owner: the shard that `home_of` names. Lifetime: a user is known while somebody is signed in as that user.
+//! Owner: the shard that `home_of` names. Lifetime: a user is known while somebody is signed in as that user, or a
+//! device of his is registered.
 //!
 //! A user is online while any session is that was heard of lately. Every letter may change that; who watches the
-//! user is told of it (`watch`), at the end of a turn and not more often than once a second.
+//! user is told of it (`watch`), at the end of a turn and not more often than once a second. Who is not online may
+//! be woken (`waking`), if a device of his is registered.
 //!
 //! Invariants. H-1: a device has one session once the newest of its sessions was heard of, and the newer one
 //! stays. The newer has to answer a ping first: a connection that its client has given up, and whose `Hello` a
-//! shard sees late, must not drive out the one that the client uses. H-2: nothing here is ever written.
+//! shard sees late, must not drive out the one that the client uses. H-2: sessions and presence are never written;
+//! what is ([`state`]) is notes in the journal of this shard.
 //!
-//! Absent: sockets, sequences, the disk.
+//! Absent: sockets, sequences.
 
 pub mod letter;
 mod live;
 mod presence;
+pub mod state;
+mod waking;
 mod watch;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use ringwire_protocol::id::UserId;
@@ -36,8 +42,11 @@ use crate::clock::Now;
 use crate::fanout::letter::{Author, Delivery, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::shard::Levels;
+use crate::store::Log;
 use letter::HomeLetter;
 use live::{Live, Place, Table};
+use state::UserState;
+use waking::Waking;
 use watch::Watchers;
 
 /// One user.
@@ -62,12 +71,20 @@ pub struct Counters {
     pub presence_frames: u64,
     /// Users whom those frames spoke of.
     pub presence_entries: u64,
+    /// Wake-ups handed to the plane.
+    pub wakes: u64,
+    /// Wake-ups of users who were not there for too long.
+    pub wakes_inactive: u64,
+    /// Registrations dropped because their device is gone.
+    pub registrations_dropped: u64,
 }
 
 /// All users whose home this shard is.
-#[derive(Default)]
 pub struct Users {
     by_id: HashMap<UserId, User, RandomState>,
+    /// What is durable, of those of whom anything is.
+    durable: HashMap<UserId, UserState, RandomState>,
+    waking: Waking,
     sessions: Table,
     watchers: Watchers,
     encoder: Encoder,
@@ -78,28 +95,48 @@ pub struct Users {
 }
 
 impl Users {
+    /// The users in `durable` (all of this home). Who was not there within `active_within` is not woken.
+    pub fn new(durable: Vec<(UserId, UserState)>, active_within: Duration) -> Self {
+        Users {
+            by_id: HashMap::default(),
+            durable: durable.into_iter().collect(),
+            waking: Waking::new(active_within),
+            sessions: Table::default(),
+            watchers: Watchers::default(),
+            encoder: Encoder::new(),
+            scratch: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
     /// Takes one letter.
-    pub fn on_letter(&mut self, now: Now, letter: HomeLetter, mesh: &mut Mesh) {
+    pub fn on_letter(&mut self, now: Now, letter: HomeLetter, log: &mut Log, mesh: &mut Mesh) {
         match letter {
             HomeLetter::SignIn { author } => {
                 let before = self.state(author.user);
                 self.on_sign_in(author, mesh);
-                self.note_change(now, author.user, before);
+                self.note_change(now, author.user, before, log);
             }
             HomeLetter::SignOut { user, session } => {
                 let before = self.state(user);
                 self.on_sign_out(user, session);
-                self.note_change(now, user, before);
+                self.note_change(now, user, before, log);
             }
             HomeLetter::Heard { user, session, heard } => {
                 let before = self.state(user);
                 self.on_heard(user, session, heard);
-                self.note_change(now, user, before);
+                self.note_change(now, user, before, log);
             }
             HomeLetter::Proven { user, session } => {
                 let before = self.state(user);
                 self.on_proven(user, session, mesh);
-                self.note_change(now, user, before);
+                self.note_change(now, user, before, log);
+            }
+            HomeLetter::Register { author, request, target } => {
+                self.on_register(now, author, request, target, log, mesh);
+            }
+            HomeLetter::Wake { user, conversation, sequence } => {
+                self.on_wake(now, user, conversation, sequence);
             }
             HomeLetter::Watch { session, users } => {
                 self.watchers.watch(now.monotonic_ms(), session, &users);

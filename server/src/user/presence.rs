@@ -9,6 +9,7 @@ use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Answers, Delivery, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{PRESENCE_ENTRIES_MAX, PRESENCE_FRAMES_PER_TURN};
+use crate::store::Log;
 
 impl Users {
     /// How a user is, as others see it.
@@ -28,10 +29,15 @@ impl Users {
     }
 
     /// Something happened to a user who was so `before`.
-    pub(super) fn note_change(&mut self, now: Now, id: UserId, before: PresenceState) {
-        if self.state(id) != before {
+    pub(super) fn note_change(&mut self, now: Now, id: UserId, before: PresenceState, log: &mut Log) {
+        let after = self.state(id);
+        if after != before {
             self.counters.presence_changes += 1;
             self.watchers.on_change(now.monotonic_ms(), id);
+            match after {
+                PresenceState::Offline => self.note_active(now, id, log),
+                _ => self.on_back(now, id, log),
+            }
         }
     }
 

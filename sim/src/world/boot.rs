@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ringwire::conversation::{Conversations, State};
 use ringwire::fanout::letter::owner_of;
 use ringwire::fanout::mesh;
+use ringwire::plane::push::target::Rules;
 use ringwire::session::auth::Authenticator;
 use ringwire::session::{Sessions, Terms};
 use ringwire::shard::Shard;
@@ -86,6 +87,7 @@ impl World {
             idle_timeout_s: settings.idle_timeout_s,
             handshake_timeout_s: settings.handshake_timeout_s,
             origins: Vec::new(),
+            push: Rules::default(),
             limits: settings.limits.clone(),
         });
         let sealed = Arc::new(AtomicBool::new(true));
@@ -107,7 +109,8 @@ impl World {
                 let conversations =
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let sessions = Sessions::new(index, Arc::clone(&terms));
-                let shard = Shard::new(mesh, sessions, conversations, Users::default());
+                let users = Users::new(recovered.users, terms.push.active_within);
+                let shard = Shard::new(mesh, sessions, conversations, users);
                 Seat::new(shard, settings.connections_max)
             })
             .collect();

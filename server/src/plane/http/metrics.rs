@@ -10,6 +10,8 @@ use http::{Response, StatusCode};
 use super::Service;
 use super::reply::{self, Body, Problem};
 use crate::plane::exchange::Snapshot;
+use crate::plane::push::target::{PROVIDERS, index, name};
+use crate::plane::push::{Counters, ProviderCounters};
 
 /// How a metric behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,11 +90,33 @@ const METRICS: &[Metric] = &[
     }),
     gauge("ringwire_fetches_waiting", "Fetches that wait for the disk.", |s| s.levels.fetches as u64),
     gauge("ringwire_cache_bytes", "Bytes of recent messages in memory.", |s| s.levels.tail_bytes as u64),
-    counter("ringwire_wakes_total", "Wake-ups of users who are away, handed to the plane.", |s| {
-        s.outlet.wakes
+    counter(
+        "ringwire_sessions_replaced_total",
+        "Sessions that gave way to a newer one of their device.",
+        |s| s.users.replaced,
+    ),
+    counter("ringwire_presence_changes_total", "Times that a user came or went.", |s| {
+        s.users.presence_changes
     }),
-    counter("ringwire_wakes_dropped_total", "Wake-ups that found every queue full.", |s| {
-        s.outlet.wakes_dropped
+    counter("ringwire_presence_frames_total", "Frames that told watchers of it.", |s| {
+        s.users.presence_frames
+    }),
+    counter("ringwire_wakes_total", "Wake-ups of users who are away, handed to the plane.", |s| {
+        s.users.wakes
+    }),
+    counter(
+        "ringwire_wakes_inactive_total",
+        "Wake-ups left out: the user was not there for too long.",
+        |s| s.users.wakes_inactive,
+    ),
+    counter("ringwire_registrations_dropped_total", "Registrations whose device is gone.", |s| {
+        s.users.registrations_dropped
+    }),
+    counter("ringwire_plane_letters_total", "Letters of shards to the plane: wake-ups and returns.", |s| {
+        s.outlet.letters
+    }),
+    counter("ringwire_plane_letters_dropped_total", "Of those, how many found every queue full.", |s| {
+        s.outlet.letters_dropped
     }),
 ];
 
@@ -103,7 +127,9 @@ pub(super) async fn page(service: &Service) -> Result<Response<Body>, Problem> {
         snapshots.push(service.shards.snapshot(shard).await?);
     }
     let uptime = service.status.uptime().as_secs_f64();
-    let mut response = reply::text(StatusCode::OK, write(&snapshots, uptime));
+    let mut text = write(&snapshots, uptime);
+    write_push(&mut text, &service.push.counters(), service.push.levels());
+    let mut response = reply::text(StatusCode::OK, text);
     response.headers_mut().insert(
         http::header::CONTENT_TYPE,
         http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
@@ -111,13 +137,69 @@ pub(super) async fn page(service: &Service) -> Result<Response<Body>, Problem> {
     Ok(response)
 }
 
+/// One metric of a push provider.
+struct PushMetric {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&ProviderCounters) -> u64,
+}
+
+const PUSH_METRICS: &[PushMetric] = &[
+    PushMetric {
+        name: "ringwire_pushes_delivered_total",
+        help: "Pushes that their service has taken.",
+        read: |p| p.delivered,
+    },
+    PushMetric {
+        name: "ringwire_push_tries_failed_total",
+        help: "Tries that failed and are made again.",
+        read: |p| p.failed,
+    },
+    PushMetric {
+        name: "ringwire_push_devices_gone_total",
+        help: "Devices that their service does not know any more.",
+        read: |p| p.gone,
+    },
+    PushMetric {
+        name: "ringwire_pushes_dead_total",
+        help: "Pushes that became dead letters.",
+        read: |p| p.dead,
+    },
+];
+
+/// What the plane itself has counted.
+fn write_push(out: &mut String, counters: &Counters, (jobs, dead): (usize, usize)) {
+    for (name, help, kind, value) in [
+        ("ringwire_wakes_taken_total", "Wake-ups taken, each counted once.", Kind::Counter, counters.wakes),
+        (
+            "ringwire_wakes_repeated_total",
+            "Wake-ups left out: the user was woken for that conversation and was not back.",
+            Kind::Counter,
+            counters.wakes_repeated,
+        ),
+        ("ringwire_pushes_waiting", "Pushes that wait to be delivered.", Kind::Gauge, jobs as u64),
+        ("ringwire_dead_letters", "Pushes that were given up.", Kind::Gauge, dead as u64),
+    ] {
+        head(out, name, help, kind);
+        let _ = writeln!(out, "{name} {value}");
+    }
+    for metric in PUSH_METRICS {
+        head(out, metric.name, metric.help, Kind::Counter);
+        for provider in PROVIDERS {
+            let value = (metric.read)(&counters.by_provider[index(provider)]);
+            let _ = writeln!(out, "{}{{provider=\"{}\"}} {value}", metric.name, name(provider));
+        }
+    }
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: Kind) {
+    let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+    // Writing into a string does not fail.
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
 fn write(snapshots: &[Box<Snapshot>], uptime_s: f64) -> String {
     let mut out = String::new();
-    let head = |out: &mut String, name: &str, help: &str, kind: Kind| {
-        let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
-        // Writing into a string does not fail.
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    };
     head(&mut out, "ringwire_uptime_seconds", "How long the process runs.", Kind::Gauge);
     let _ = writeln!(out, "ringwire_uptime_seconds {uptime_s:.3}");
     for metric in METRICS {

@@ -6,6 +6,7 @@
 //! Absent: TLS (a proxy's or a private network's business, as with other operators' ports) and HTTP/2.
 
 pub mod admin;
+mod dead_letters;
 mod metrics;
 pub mod reply;
 
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::exchange::Shards;
+use super::push::Push;
 use super::status::{Phase, Status};
 use crate::limits::PLANE_CONNECTIONS_MAX;
 use admin::AdminKey;
@@ -42,12 +44,13 @@ pub struct Service {
     pub shards: Shards,
     status: Arc<Status>,
     admin_key: Option<AdminKey>,
+    push: Push,
 }
 
 impl Service {
     /// Of a running server.
-    pub fn new(shards: Shards, status: Arc<Status>, admin_key: Option<AdminKey>) -> Rc<Self> {
-        Rc::new(Service { shards, status, admin_key })
+    pub fn new(shards: Shards, status: Arc<Status>, admin_key: Option<AdminKey>, push: Push) -> Rc<Self> {
+        Rc::new(Service { shards, status, admin_key, push })
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -58,7 +61,7 @@ impl Service {
             (&Method::GET, ["readyz"]) => Ok(self.ready()),
             (&Method::GET, ["metrics"]) => metrics::page(self).await,
             (_, ["healthz" | "readyz" | "metrics"]) => Err(Problem::method("GET")),
-            (_, ["admin", rest @ ..]) => self.admin(&request, rest),
+            (_, ["admin", rest @ ..]) => self.admin(&request, rest).await,
             _ => Err(Problem::not_found(&path)),
         };
         result.unwrap_or_else(Problem::into_response)
@@ -73,9 +76,14 @@ impl Service {
     }
 
     /// Lets in who has the key, then looks what is wanted.
-    fn admin(&self, request: &Request<Incoming>, rest: &[&str]) -> Result<Response<Body>, Problem> {
+    async fn admin(&self, request: &Request<Incoming>, rest: &[&str]) -> Result<Response<Body>, Problem> {
         admin::check(self.admin_key.as_ref(), request.headers())?;
-        Err(Problem::not_found(&format!("/admin/{}", rest.join("/"))))
+        match rest {
+            ["dead-letters", rest @ ..] => {
+                dead_letters::answer(&self.push, request.method(), request.uri().query(), rest).await
+            }
+            _ => Err(Problem::not_found(&format!("/admin/{}", rest.join("/")))),
+        }
     }
 }
 
