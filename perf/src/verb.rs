@@ -304,12 +304,21 @@ fn conditions(scenario: &Scenario, options: &measure::Options) -> Result<String>
     } else {
         "server and generator on processors of their own"
     };
+    let releases: Vec<String> = options
+        .contenders
+        .iter()
+        .filter_map(|contender| match contender {
+            Contender::Peer(name) => Some(format!("; {name} is {}", peers::release(name))),
+            _ => None,
+        })
+        .collect();
     Ok(format!(
-        "{} rounds in turns, window {} s after {} s; {placed}{}; load average {} at the end.",
+        "{} rounds in turns, window {} s after {} s; {placed}{}; load average {} at the end{}.",
         options.rounds,
         scenario.window_s,
         scenario.warm_up_s,
         if options.is_real_time { ", both with real-time priority" } else { "" },
         system::load_average(),
+        releases.concat(),
     ))
 }

@@ -13,7 +13,7 @@ use crate::load::adapter::bare::Bare;
 use crate::load::adapter::ringwire::Ringwire as RingwireAdapter;
 use crate::load::engine::Engine;
 use crate::peers::{Peer, Running, mosquitto, nats, nchan, node_ws};
-use crate::scenario::Scenario;
+use crate::scenario::{Promise, Scenario};
 use crate::system::processor::Split;
 use crate::system::server::{Process, Ringwire, Setup};
 use crate::{append, comparators};
@@ -110,8 +110,11 @@ fn ours(turn: &Turn<'_>, options: &Options, driver: &str) -> Result<Round> {
         cpus: turn.split.server.clone(),
     };
     let Ringwire { mut process, address, data } = Ringwire::start(&setup)?;
-    let durability = options.durability.unwrap_or(scenario.durability).durability();
-    let adapter = RingwireAdapter { prefix: "room".to_owned(), durability };
+    let promise = options.durability.unwrap_or(scenario.durability);
+    if promise == Promise::Synced {
+        append::want_disk(data.path())?;
+    }
+    let adapter = RingwireAdapter { prefix: "room".to_owned(), durability: promise.durability() };
     let figure = scene::run(turn, Engine::new(adapter, address)?, &mut process, true);
     drop((process, data));
     figure

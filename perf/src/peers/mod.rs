@@ -106,6 +106,21 @@ fn one<P: Peer>() {
     }
 }
 
+/// Which release of a peer would be measured.
+#[must_use]
+pub fn release(name: &str) -> String {
+    fn of<P: Peer>() -> String {
+        P::find().map_or_else(|why| why, |path| version(&mut P::version(&path)))
+    }
+    match name {
+        nats::Nats::NAME => of::<nats::Nats>(),
+        node_ws::NodeWs::NAME => of::<node_ws::NodeWs>(),
+        mosquitto::Mosquitto::NAME => of::<mosquitto::Mosquitto>(),
+        nchan::Nchan::NAME => of::<nchan::Nchan>(),
+        other => other.to_owned(),
+    }
+}
+
 /// The first line with a number in it that a program says of itself.
 fn version(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
