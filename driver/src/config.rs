@@ -61,9 +61,11 @@ pub struct Config {
     /// io_uring: how many receive buffers all connections share, rounded up to a power of two, at most
     /// 32,768.
     pub receive_buffers: u16,
-    /// Bytes of one receive buffer; epoll has a single one. It bounds what one connection may deliver
-    /// before the others have their turn.
+    /// io_uring: bytes of one receive buffer.
     pub receive_buffer_bytes: u32,
+    /// epoll: bytes of its single receive buffer, which bounds what one connection may deliver before the others
+    /// have their turn. What comes in two turns is sent on in two, so it holds a window of publishes.
+    pub receive_turn_bytes: u32,
     /// io_uring: how many completions the kernel's queue holds, rounded up to a power of two; what does not
     /// fit the kernel keeps aside, slower. 0: two per connection.
     pub completions: u32,
@@ -84,6 +86,7 @@ impl Default for Config {
             connections_max: 16_384,
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,
+            receive_turn_bytes: 64 * 1_024,
             completions: 0,
             send_buffer_bytes: 256 * 1_024,
             shard: 0,
@@ -102,8 +105,11 @@ impl Config {
         if self.receive_buffers == 0 || self.receive_buffers > 1 << 15 {
             return refuse("receive_buffers must be between 1 and 32,768");
         }
-        if self.receive_buffer_bytes == 0 || self.receive_buffer_bytes > 1 << 30 {
-            return refuse("receive_buffer_bytes must be between 1 and 1 GiB");
+        if [self.receive_buffer_bytes, self.receive_turn_bytes]
+            .iter()
+            .any(|bytes| !(1..=1 << 30).contains(bytes))
+        {
+            return refuse("receive_buffer_bytes and receive_turn_bytes must be between 1 and 1 GiB");
         }
         if self.send_buffer_bytes > 1 << 30 {
             return refuse("send_buffer_bytes must be at most 1 GiB");

@@ -89,7 +89,7 @@ impl EpollDriver {
             listener: None,
             pause: Pause::default(),
             slots: Slots::new(config.connections_max),
-            scratch: vec![0; config.receive_buffer_bytes as usize].into_boxed_slice(),
+            scratch: vec![0; config.receive_turn_bytes as usize].into_boxed_slice(),
             more: Vec::new(),
             pending: VecDeque::new(),
             spin: config.spin,

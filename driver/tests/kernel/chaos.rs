@@ -193,6 +193,7 @@ fn play(kind: Kind, seed: u64) {
         config.connections_max = CONNECTIONS_MAX;
         config.receive_buffers = 4;
         config.receive_buffer_bytes = 64;
+        config.receive_turn_bytes = 64;
         config.completions = 1;
         config.send_buffer_bytes = 16_384;
     });

@@ -82,6 +82,7 @@ fn closing_a_starved_connection_closes_it(kind: Kind) {
     let mut world = World::new(kind, |config| {
         config.receive_buffers = 1;
         config.receive_buffer_bytes = 16;
+        config.receive_turn_bytes = 16;
     });
     let mut peers: Vec<_> = (0..20).map(|_| world.connect()).collect();
     for (peer, _) in &mut peers {
@@ -126,7 +127,8 @@ fn a_peer_that_resets_is_reported_once_with_a_cause(kind: Kind) {
 }
 
 fn nothing_is_received_after_the_end_was_reported(kind: Kind) {
-    let mut world = World::new(kind, |config| config.receive_buffer_bytes = 16);
+    let mut world =
+        World::new(kind, |config| (config.receive_buffer_bytes, config.receive_turn_bytes) = (16, 16));
     let mut peers: Vec<_> = (0..50).map(|_| world.connect()).collect();
     for (index, (peer, _)) in peers.iter_mut().enumerate() {
         peer.write_all(&[9; 100]).unwrap();
@@ -151,7 +153,8 @@ fn nothing_is_received_after_the_end_was_reported(kind: Kind) {
 }
 
 fn what_a_peer_said_before_it_left_is_heard(kind: Kind) {
-    let mut world = World::new(kind, |config| config.receive_buffer_bytes = 64);
+    let mut world =
+        World::new(kind, |config| (config.receive_buffer_bytes, config.receive_turn_bytes) = (64, 64));
     let (mut peer, connection) = world.connect();
     let said: Vec<_> = (0..10_000).map(|i| i as u8).collect();
     peer.write_all(&said).unwrap();

@@ -102,6 +102,7 @@ impl World {
             connections_max: 256,
             receive_buffers: 64,
             receive_buffer_bytes: 4_096,
+            receive_turn_bytes: 4_096,
             spin: Duration::ZERO,
             ..Config::default()
         };

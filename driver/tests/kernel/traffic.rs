@@ -79,6 +79,7 @@ fn check_starved(kind: Kind, peers: usize, bytes: usize) {
     let mut world = World::new(kind, |config| {
         config.receive_buffers = 2;
         config.receive_buffer_bytes = 16;
+        config.receive_turn_bytes = 16;
     });
     let mut connected: Vec<_> = (0..peers).map(|_| world.connect()).collect();
     let mut streams = HashMap::new();
@@ -124,6 +125,7 @@ fn a_buffer_comes_back_however_little_was_in_it(kind: Kind) {
     let mut world = World::new(kind, |config| {
         config.receive_buffers = 2;
         config.receive_buffer_bytes = 16;
+        config.receive_turn_bytes = 16;
     });
     let (mut peer, connection) = world.connect();
     for round in 0..50 {
