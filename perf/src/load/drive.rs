@@ -207,7 +207,7 @@ impl Sweep {
             return Ok(());
         }
         self.next_ns = now + self.every_ns;
-        self.of.iter().try_for_each(|index| engine.receive(*index, each))
+        self.of.iter().try_for_each(|index| engine.receive(*index, each).map(drop))
     }
 }
 

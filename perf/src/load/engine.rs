@@ -205,7 +205,7 @@ impl<A: Adapter> Engine<A> {
     fn begin(&mut self, index: u32) -> Result<()> {
         let stream = start_connecting(index, self.address)
             .map_err(Fault::system(format!("connecting to {}", self.address)))?;
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.poller, &stream, EventData::new_u64(index.into()), flags)
             .map_err(|error| Fault::system("watching a socket")(error.into()))?;
         let connection = &mut self.connections[index as usize];
@@ -214,6 +214,10 @@ impl<A: Adapter> Engine<A> {
         self.adapter.begin(&connection.who, &mut connection.unsent);
         self.connecting += 1;
         Ok(())
+    }
+
+    fn is_stopped(&self, index: u32) -> bool {
+        self.connections[index as usize].is_stopped
     }
 
     /// Stops reading a connection, or goes on with it.
@@ -228,7 +232,8 @@ impl<A: Adapter> Engine<A> {
     fn watch(&self, index: u32) -> Result<()> {
         let connection = &self.connections[index as usize];
         let Some(stream) = &connection.stream else { return Ok(()) };
-        let mut flags = EventFlags::empty();
+        // By edge: by level the kernel looks at every socket a second time, to find that it was emptied.
+        let mut flags = EventFlags::ET;
         flags.set(EventFlags::IN | EventFlags::RDHUP, !connection.is_stopped);
         flags.set(EventFlags::OUT, connection.is_watching_writes);
         epoll::modify(&self.poller, stream, EventData::new_u64(index.into()), flags)
@@ -299,28 +304,30 @@ impl<A: Adapter> Engine<A> {
                 self.flush(index)?;
             }
             if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-                self.receive(index, each)?;
+                // One that has ended is read to its end, which is an error: there is no other edge.
+                let has_ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+                while self.receive(index, each)? || (has_ended && !self.is_stopped(index)) {}
             }
         }
         self.events = events;
         Ok(found)
     }
 
-    /// Takes what has come on a connection, as far as one read goes.
+    /// Takes what has come on a connection, as far as one read goes; whether there may be more.
     ///
     /// # Errors
     /// As for [`Engine::turn`].
-    pub fn receive(&mut self, index: u32, each: &mut Each<'_, A>) -> Result<()> {
+    pub fn receive(&mut self, index: u32, each: &mut Each<'_, A>) -> Result<bool> {
         let connection = &mut self.connections[index as usize];
-        let Some(mut stream) = connection.stream.as_ref() else { return Ok(()) };
+        let Some(mut stream) = connection.stream.as_ref() else { return Ok(false) };
         let count = match stream.read(&mut self.buffer) {
             Ok(0) => return Err(broken(index, "the server closed it")),
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(());
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(broken(index, &error.to_string())),
         };
+        let is_more = count == self.buffer.len();
         self.received_bytes += count as u64;
         let now = now_ns();
         let adapter = &self.adapter;
@@ -360,7 +367,10 @@ impl<A: Adapter> Engine<A> {
             }
             connection.partial = input.to_vec();
         }
-        if said { self.flush(index) } else { Ok(()) }
+        if said {
+            self.flush(index)?;
+        }
+        Ok(is_more)
     }
 }
 
