@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::processor;
 use crate::fault::{Fault, Result};
 
 /// The variable that names the binary.
@@ -203,8 +206,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is ours; if it has ended already, that is what was wanted.
+        // Workers outlive a master that is killed, and go on holding the port and the processor. All are ours;
+        // whoever has ended already, that is what was wanted.
+        let family = processor::family(self.child.id());
         let _ = self.child.kill();
+        for pid in family.into_iter().skip(1).filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }
