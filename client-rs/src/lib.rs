@@ -37,6 +37,8 @@ mod client;
 pub mod core;
 pub mod error;
 pub mod limits;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod timeline;
 pub mod ws;
 

@@ -94,6 +94,16 @@ pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a `shutdown` waits for acknowledgements unless told otherwise.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The smallest piece of a file that is sent at a time, and the first: it is in memory, and is acknowledged as a whole.
+pub const MEDIA_PIECE_BYTES_MIN: usize = 256 * 1024;
+/// The largest piece; a fast connection gets there after five.
+pub const MEDIA_PIECE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Tries in a row without any progress after which a transfer is given up; it can be resumed later.
+pub const MEDIA_TRIES: u32 = 8;
+/// Longest silence of a server in the middle of an answer about media.
+pub const MEDIA_SILENCE_MAX: Duration = Duration::from_secs(90);
+
+const _: () = assert!(MEDIA_PIECE_BYTES_MIN <= MEDIA_PIECE_BYTES_MAX);
 const _: () = assert!(FLIGHT_MAX <= OUTBOX_ENTRIES_MAX, "what is in flight is in the outbox");
 const _: () = assert!(OUTBOX_BYTES_MAX <= OUTBOX_TOTAL_BYTES_MAX, "one conversation fits into all of them");
 const _: () = assert!(FILLS_MAX < REQUESTS_MAX, "closing holes must leave room for the caller's requests");

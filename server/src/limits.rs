@@ -204,6 +204,40 @@ pub const PLANE_CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request to the operators' interface, beside uploads. More: refused with 413.
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Uploads under way, and finished ones that are remembered for clients that missed the answer: 4 MiB of
+/// memory at most. Full: the oldest finished one is forgotten; where none is finished, 503.
+pub const MEDIA_UPLOADS_MAX: usize = 4096;
+
+/// What the smallest upload counts in the spool: a file takes a block, however short it is.
+pub const MEDIA_UPLOAD_BYTES_MIN: u64 = 4096;
+
+/// Bytes of `Upload-Metadata`, which are kept and given back.
+pub const MEDIA_METADATA_BYTES_MAX: usize = 2048;
+
+/// Uploads and downloads at a time; the rest of the plane's connections is the operators'. Full: 503.
+pub const MEDIA_TRANSFERS_MAX: usize = 384;
+
+/// Uploads and downloads of one user at a time. Full: 429.
+pub const MEDIA_TRANSFERS_PER_USER: usize = 16;
+
+/// Bytes of a download read ahead of a reader, twice.
+pub const MEDIA_CHUNK_BYTES: usize = 128 * 1024;
+
+/// Bytes of one part of a content on its way into the store; S3 takes no smaller ones than 5 MiB.
+pub const MEDIA_PART_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Contents on their way into the store at a time, each with a part in memory. Full: later ones wait.
+pub const MEDIA_STORING_MAX: usize = 4;
+
+/// Bytes that have to come of an upload within its stall time-out, unless it ends: one byte at a time is
+/// standing still.
+pub const MEDIA_PROGRESS_BYTES_MIN: u64 = 4096;
+
+/// Objects of one piece of a sweep whose references are remembered; those beyond are asked for one by one.
+pub const MEDIA_SWEEP_REMEMBERED: usize = 64 * 1024;
+
+const _: () = assert!(MEDIA_TRANSFERS_MAX + 64 <= PLANE_CONNECTIONS_MAX);
+
 /// The bounds that an operator may change and that the simulation shrinks.
 #[derive(Clone, Debug)]
 pub struct Limits {

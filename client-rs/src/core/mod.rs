@@ -27,7 +27,7 @@
 //!
 //! Deliberately absent: WebSocket (see [`crate::ws`]), the names of members, anything stored on disk.
 
-mod backoff;
+pub(crate) mod backoff;
 mod calls;
 mod config;
 mod connection;
@@ -42,7 +42,7 @@ mod heartbeat;
 mod outbox;
 mod pages;
 mod people;
-mod random;
+pub(crate) mod random;
 mod rejects;
 mod requests;
 mod timers;

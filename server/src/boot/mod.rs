@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::conversation::Conversations;
 use crate::fanout::mesh;
 use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
-use crate::plane::{self, Plane, Status, exchange};
+use crate::plane::{self, Plane, Status, exchange, objects};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
@@ -48,6 +48,9 @@ pub enum BootError {
     /// What is in it cannot be used.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// Media sharing cannot have its store or its spool.
+    #[error("{0}; mend it, or turn media sharing off with media.store=off")]
+    Media(String),
     /// Shards could not start.
     #[error("shard {shard} cannot start: {error}")]
     Shard {
@@ -119,13 +122,19 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         push: rules,
         limits: config.limits.clone(),
     });
+    let clock = Clock::start();
+    // Without a plane nobody reaches it.
+    let media = config.media.as_ref().filter(|_| operators.is_some()).map(|media| {
+        let now_ms = move || clock.now().unix_ms;
+        objects::open(media, terms.authenticator.clone(), terms.origins.clone(), now_ms)
+    });
+    let media = media.transpose().map_err(BootError::Media)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(BootError::system("start the main thread's runtime"))?;
     let checkpoints =
         Checkpoints::start(Arc::clone(&files)).map_err(BootError::system("start the checkpoint thread"))?;
-    let clock = Clock::start();
     let (control, reports) = Control::new(shards);
     let all_hung = Arc::new(Barrier::new(usize::from(shards)));
     let mut threads = Vec::new();
@@ -172,7 +181,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let status = Arc::new(Status::new());
     let plane = operators
         .map(|listener| {
-            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key, push };
+            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key, push, media };
             let control = control.clone();
             Plane::start(plan, move |error| control.report(Report::PlaneFailed { error }))
         })

@@ -3,6 +3,7 @@
 //! Everything is text until [`Config::from_values`] gives it its type, so that all four sources are read and
 //! refused in the same words.
 
+pub mod media;
 pub mod push;
 pub mod settings;
 pub mod value;
@@ -193,6 +194,8 @@ pub struct Config {
     pub segment: u32,
     /// Start although messages are damaged.
     pub accept_corruption: bool,
+    /// Media sharing; `None`: it is off.
+    pub media: Option<media::Media>,
     /// Filter of the log.
     pub log: String,
 }
@@ -223,11 +226,13 @@ impl Config {
             tail_bytes: values.parse("store.cache", size_within(0, 1 << 40))? as usize,
             ..Default::default()
         };
+        let data = values.path("serve.data").unwrap_or_else(|| "ringwire-data".into());
         let config = Config {
+            media: media::Media::from_values(values, &data)?,
             listen: values.parse("serve.listen", address)?,
             plane: values.parse("serve.plane", plane_address)?,
             admin_key_file: values.path("plane.admin_key_file"),
-            data: values.path("serve.data").unwrap_or_else(|| "ringwire-data".into()),
+            data,
             shards: values.number("serve.shards")?,
             driver: values.parse("serve.driver", |text| {
                 text.parse().map_err(|error: ringwire_driver::UnknownKind| error.to_string())

@@ -185,6 +185,47 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row("store.cache", Kind::Size, "32 MiB", "Recent messages kept in memory, per shard."),
     row(
+        "media.store",
+        Kind::Text,
+        "",
+        "Where media are kept: a folder, s3://BUCKET/PREFIX, or off; empty: the folder media in serve.data.",
+    ),
+    row("media.s3_endpoint", Kind::Text, "", "URL of an S3 that is not Amazon's."),
+    row("media.s3_region", Kind::Text, "us-east-1", "Region of the bucket."),
+    row("media.s3_key_id", Kind::Text, "", "Access key; without one, the machine's own role is used."),
+    row("media.s3_secret_file", Kind::Text, "", "File with the secret of that key."),
+    row(
+        "media.spool",
+        Kind::Text,
+        "",
+        "Folder of uploads under way; empty: media-spool in serve.data. Best on a disk that the journal is not on.",
+    ),
+    row("media.bytes_max", Kind::Size, "100 MiB", "Largest upload."),
+    row("media.spool_bytes", Kind::Size, "4 GiB", "Bytes announced of all uploads under way."),
+    row("media.uploads_per_user", Kind::Number, "4", "Uploads that a user may have under way."),
+    row("media.upload_expires", Kind::Duration, "24h", "How long an upload may take, from its beginning."),
+    row(
+        "media.stall_timeout",
+        Kind::Duration,
+        "30s",
+        "How long an upload or a download may stand still before it is cut; an upload can be resumed.",
+    ),
+    row(
+        "media.types",
+        Kind::List,
+        "image/jpeg,image/png,image/gif,image/webp,image/avif,video/mp4,video/webm,video/quicktime,audio/mpeg,\
+         audio/mp4,audio/ogg,audio/wav,audio/webm,application/pdf,application/zip,text/plain,\
+         application/octet-stream",
+        "Types that are taken; audio/* stands for all of a kind. Images have to be what they say.",
+    ),
+    row(
+        "media.retention",
+        Kind::Duration,
+        "365d",
+        "How long a conversation refers to an object; without a reference it is removed.",
+    ),
+    row("media.sweep", Kind::Duration, "6h", "Time in which all objects are looked at once for removal."),
+    row(
         "log.level",
         Kind::Text,
         "info",

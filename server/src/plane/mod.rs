@@ -1,4 +1,4 @@
-//! The plane: one thread for what is not hot: HTTP for operators, and push.
+//! The plane: one thread for what is not hot: HTTP for operators, push, and media.
 //!
 //! ```text
 //!   operator ── HTTP ──► http ── Ask ──► shard          boot ── Status ──► plane
@@ -16,6 +16,7 @@
 
 pub mod exchange;
 pub mod http;
+pub mod objects;
 pub mod push;
 mod status;
 
@@ -42,6 +43,8 @@ pub struct Plan {
     pub admin_key: Option<AdminKey>,
     /// Push.
     pub push: push::Plan,
+    /// Media sharing, opened; `None`: it is off.
+    pub media: Option<objects::Opened>,
 }
 
 /// The plane's thread.
@@ -82,7 +85,8 @@ impl Plane {
 async fn run(plan: Plan, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let shards = Shards::new(plan.ends, plan.status.bells());
     let (push, work) = push::start(plan.push, shards.clone());
-    let service = http::Service::new(shards, plan.status, plan.admin_key, push);
+    let media = plan.media.map(|opened| objects::Media::start(opened, shards.clone()));
+    let service = http::Service::new(shards, plan.status, plan.admin_key, push, media);
     let listener = tokio::net::TcpListener::from_std(plan.listener)?;
     let (end_serving, serving_ends) = oneshot::channel();
     let serving = tokio::task::spawn_local(http::serve(listener, service, serving_ends));

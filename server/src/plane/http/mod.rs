@@ -8,6 +8,7 @@
 pub mod admin;
 mod dead_letters;
 mod metrics;
+mod patient;
 pub mod reply;
 
 use std::convert::Infallible;
@@ -23,10 +24,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::exchange::Shards;
+use super::objects::Media;
 use super::push::Push;
 use super::status::{Phase, Status};
 use crate::limits::PLANE_CONNECTIONS_MAX;
 use admin::AdminKey;
+use patient::Patient;
 use reply::{Body, Problem};
 
 /// Time for a request's head, and between two requests on a connection.
@@ -45,12 +48,19 @@ pub struct Service {
     status: Arc<Status>,
     admin_key: Option<AdminKey>,
     push: Push,
+    media: Option<Rc<Media>>,
 }
 
 impl Service {
     /// Of a running server.
-    pub fn new(shards: Shards, status: Arc<Status>, admin_key: Option<AdminKey>, push: Push) -> Rc<Self> {
-        Rc::new(Service { shards, status, admin_key, push })
+    pub fn new(
+        shards: Shards,
+        status: Arc<Status>,
+        admin_key: Option<AdminKey>,
+        push: Push,
+        media: Option<Rc<Media>>,
+    ) -> Rc<Self> {
+        Rc::new(Service { shards, status, admin_key, push, media })
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -62,6 +72,14 @@ impl Service {
             (&Method::GET, ["metrics"]) => metrics::page(self).await,
             (_, ["healthz" | "readyz" | "metrics"]) => Err(Problem::method("GET")),
             (_, ["admin", rest @ ..]) => self.admin(&request, rest).await,
+            (_, ["v1", "media", rest @ ..]) => match &self.media {
+                Some(media) => Ok(media.answer(request, rest).await),
+                None => Err(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "media_off",
+                    "media sharing is off on this server; its operator turns it on with media.store",
+                )),
+            },
             _ => Err(Problem::not_found(&path)),
         };
         result.unwrap_or_else(Problem::into_response)
@@ -115,7 +133,7 @@ pub async fn serve(listener: TcpListener, service: Rc<Service>, stopped: oneshot
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(Patient::new(stream)),
                 hyper::service::service_fn(move |request| {
                     let service = Rc::clone(&service);
                     async move { Ok::<_, Infallible>(service.answer(request).await) }

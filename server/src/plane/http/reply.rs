@@ -37,6 +37,13 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     response(status, "application/json", whole(body))
 }
 
+/// Nothing but a status, and headers to come.
+pub fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(whole(""));
+    *response.status_mut() = status;
+    response
+}
+
 /// Why a request is not served, and what would be.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -86,14 +93,49 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", what)
     }
 
-    /// As an answer.
+    /// The word for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    /// Who has to act: the one who asked, this server and who runs it, or nobody, because a rule decided.
+    fn whose(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 | 403 | 413 | 415 | 429 => "policy",
+            ..500 => "peer",
+            _ => "server",
+        }
+    }
+
+    /// As an answer (RFC 9457).
     pub fn into_response(self) -> Response<Body> {
         #[derive(Serialize)]
         struct Said<'a> {
-            error: &'a str,
-            message: &'a str,
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+            code: &'a str,
+            whose: &'a str,
         }
-        let mut response = json(self.status, &Said { error: self.code, message: &self.what });
+        let mut response = json(
+            self.status,
+            &Said {
+                r#type: format!("urn:ringwire:problem:{}", self.code),
+                title: self.status.canonical_reason().unwrap_or(self.code),
+                status: self.status.as_u16(),
+                detail: &self.what,
+                code: self.code,
+                whose: self.whose(),
+            },
+        );
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }
