@@ -183,6 +183,13 @@ pub const WAKE_RING: usize = 4096;
 /// counted; the user is not woken in that conversation before he has been back.
 pub const WAKE_BACKLOG: usize = 64 * 1024;
 
+/// A session may say how its device is woken this often, milliseconds, after so many times at once. More: refused
+/// with the time to wait; each is a note in the journal.
+pub const REGISTER_INTERVAL_MS: u64 = 1000;
+
+/// See [`REGISTER_INTERVAL_MS`].
+pub const REGISTER_BURST: u32 = 8;
+
 /// Devices of one user that are woken. More: refused, until one is unregistered or gone.
 pub const REGISTRATIONS_PER_USER: usize = 16;
 

@@ -126,6 +126,41 @@ fn what_keeps_the_plane_from_starting_is_named() {
 }
 
 #[test]
+fn the_command_line_asks_a_running_server_for_its_dead_letters() {
+    let data = tempfile::tempdir().expect("a directory");
+    let key = data.path().join("admin.key");
+    std::fs::write(&key, "0123456789abcdef0123456789abcdef\n").expect("written");
+    let setting = format!("plane.admin_key_file={}", key.display());
+    let server = Server::start(data.path(), &["--set", &setting]);
+    let plane = format!("http://{}", server.plane.expect("a plane"));
+    let run = |arguments: &[&str], key: &std::path::Path| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_ringwire"))
+            .arg("dead-letters")
+            .args(arguments)
+            .args(["--plane", &plane, "--key-file"])
+            .arg(key)
+            .output()
+            .expect("the binary is there")
+    };
+    let listed = run(&["list"], &key);
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
+    assert_eq!(run(&["replay"], &key).stdout, b"0 replayed\n");
+    assert_eq!(run(&["forget", "--all"], &key).stdout, b"0 forgotten\n");
+    let wrong = data.path().join("wrong.key");
+    std::fs::write(&wrong, "another").expect("written");
+    for (output, named) in [
+        (run(&["replay", "7"], &key), "there is no dead letter 7"),
+        (run(&["list"], &wrong), "401"),
+        (run(&["list"], &data.path().join("none")), "--key-file"),
+        (run(&["forget"], &key), "<ID>"),
+    ] {
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(named), "{named} is missing in: {said}");
+    }
+}
+
+#[test]
 fn a_server_without_a_plane_serves() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(data.path(), &["--plane", "off"]);

@@ -122,6 +122,12 @@ fn what_no_service_takes_is_refused_with_the_reason() {
         assert!(reason.contains(named), "{named} is missing in: {reason}");
     }
     register(&mut raw, Register { key: &key, ..web(10, endpoint) }).expect("a sound one");
+    // Nobody fills the journal with changes of mind.
+    let flood = (100..140).find_map(|request| {
+        let token = if request % 2 == 0 { "this" } else { "that" };
+        register(&mut raw, hook(request, token)).err()
+    });
+    assert_eq!(flood.map(|(code, _)| code), Some(Code::RATE_LIMITED));
     drop(server);
 
     let server = Server::start(&data.path().join("none"), &[]);

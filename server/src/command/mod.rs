@@ -2,6 +2,7 @@
 
 pub mod chat;
 mod config;
+mod dead_letters;
 mod serve;
 mod store;
 mod token;
@@ -30,6 +31,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Look at stored messages while no server uses them.
     Store(store::StoreArgs),
+    /// Look at pushes that were given up, push them again, or throw them away.
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Check or document the configuration.
     Config(config::ConfigArgs),
 }
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
         Some(Command::Chat(args)) => chat::run(args).map_err(|error| error.to_string()),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Store(args)) => store::run(&args),
+        Some(Command::DeadLetters(args)) => dead_letters::run(&args),
         Some(Command::Config(args)) => config::run(&args),
     };
     match result {

@@ -55,8 +55,8 @@ impl Sessions {
             ClientFrame::Mute(mute) => self.on_mute(id, &mute, mesh),
             ClientFrame::Typing(typing) => self.on_typing(now, id, &typing, mesh),
             ClientFrame::Watch(watch) => self.on_watch(now, id, &watch, mesh),
-            ClientFrame::Register(register) => self.on_register(id, &register, mesh),
-            ClientFrame::Unregister(unregister) => self.on_unregister(id, unregister, mesh),
+            ClientFrame::Register(register) => self.on_register(now, id, &register, mesh),
+            ClientFrame::Unregister(unregister) => self.on_unregister(now, id, unregister, mesh),
             ClientFrame::WatchCounts(watch) => self.refuse_not_enabled(id, watch.request, watch.conversation),
             ClientFrame::Settings(settings) => {
                 self.refuse_not_enabled(id, settings.request, ConversationId::ZERO)

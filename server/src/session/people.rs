@@ -28,6 +28,8 @@ pub(super) struct Doing {
     watched: u16,
     /// Of its lists of them.
     watches: Pace,
+    /// Of what it says about being woken.
+    pub(super) registrations: Pace,
     /// Where it types, or did a moment ago.
     pub(super) typing: Vec<Typist>,
     /// Of signs of typing, wherever.

@@ -6,14 +6,22 @@ use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{Register, Reject, Unregister};
 
 use super::Sessions;
+use crate::clock::Now;
 use crate::conversation::BUSY_RETRY_MS;
 use crate::fanout::letter::{Request, home_of};
 use crate::fanout::mesh::Mesh;
+use crate::limits::{REGISTER_BURST, REGISTER_INTERVAL_MS};
 use crate::plane::push::target::Target;
 use crate::user::letter::HomeLetter;
 
 impl Sessions {
-    pub(super) fn on_register(&mut self, id: ConnectionId, register: &Register<'_>, mesh: &mut Mesh) {
+    pub(super) fn on_register(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        register: &Register<'_>,
+        mesh: &mut Mesh,
+    ) {
         let target = Target {
             provider: register.provider,
             token: register.token.into(),
@@ -25,21 +33,34 @@ impl Sessions {
             let reason = fault.to_string();
             return self.refuse_register(id, register.request, Code::PUSH_TOKEN_INVALID, 0, &reason);
         }
-        self.ask_to_be_woken(id, register.request, Some(Box::new(target)), mesh);
+        self.ask_to_be_woken(now, id, register.request, Some(Box::new(target)), mesh);
     }
 
-    pub(super) fn on_unregister(&mut self, id: ConnectionId, unregister: Unregister, mesh: &mut Mesh) {
-        self.ask_to_be_woken(id, unregister.request, None, mesh);
+    pub(super) fn on_unregister(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        unregister: Unregister,
+        mesh: &mut Mesh,
+    ) {
+        self.ask_to_be_woken(now, id, unregister.request, None, mesh);
     }
 
     fn ask_to_be_woken(
         &mut self,
+        now: Now,
         id: ConnectionId,
         request: u32,
         target: Option<Box<Target>>,
         mesh: &mut Mesh,
     ) {
         let Some(author) = self.author_of(id) else { return };
+        let (now_ms, pace) = (now.monotonic_ms(), &mut self.doings.entry(id.slot).or_default().registrations);
+        if !pace.take(now_ms, REGISTER_INTERVAL_MS, REGISTER_BURST) {
+            let retry_after_ms = pace.wait_ms(now_ms, REGISTER_INTERVAL_MS, REGISTER_BURST) as u32;
+            let reason = "how the device is woken changes too often";
+            return self.refuse_register(id, request, Code::RATE_LIMITED, retry_after_ms, reason);
+        }
         let letter = Request::Home(HomeLetter::Register { author, request, target });
         if mesh.request(home_of(author.user, mesh.shards()), letter).is_err() {
             let reason = "the user's shard is behind; send again";

@@ -100,6 +100,8 @@ impl Users {
         match self.note(now, user, note, log) {
             Ok(entry) => {
                 self.note_active(now, user, log);
+                // Who says so is there; while he had no registration, the plane was not told.
+                self.waking.letters.push(Letter::Back { user });
                 self.confirm(entry, session, request, log, mesh);
             }
             Err(AppendError::Full { .. }) => {
@@ -247,5 +249,38 @@ impl Users {
         let frame = Encoded::new(&self.scratch);
         self.scratch.clear();
         mesh.deliver(session.shard, Delivery::Reply { session, frame, answers: Answers::Other });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringwire_protocol::message::Provider;
+
+    /// A user who was last there on that day, and what becomes of a wake-up on day 100.
+    fn woken(active_day: u32, within_days: u64) -> (usize, u64) {
+        let (app, key, secret) = ("".into(), Box::default(), Box::default());
+        let target = Target { provider: Provider::Fcm, token: "token".into(), app, key, secret };
+        let user = UserId::from_name("bob");
+        let state = UserState { registrations: vec![Registered { device: 1, target }], active_day };
+        let mut users = Users::new(vec![(user, state)], Duration::from_secs(within_days * 86_400));
+        let now = Now { unix_ms: 100 * DAY_MS + 1, ..Now::default() };
+        users.on_wake(now, user, ConversationId::from_name("room"), 7);
+        (users.take_letters().count(), users.counters.wakes_inactive)
+    }
+
+    #[test]
+    fn who_was_not_there_within_the_window_is_not_woken() {
+        assert_eq!(woken(100, 14), (1, 0));
+        assert_eq!(woken(86, 14), (1, 0));
+        assert_eq!(woken(85, 14), (0, 1));
+        assert_eq!(woken(0, 200), (1, 0));
+    }
+
+    #[test]
+    fn who_has_no_device_is_not_woken() {
+        let mut users = Users::new(Vec::new(), Duration::from_secs(86_400));
+        users.on_wake(Now::default(), UserId::from_name("eve"), ConversationId::from_name("room"), 7);
+        assert_eq!(users.take_letters().count(), 0);
     }
 }

@@ -287,10 +287,10 @@ mod tests {
                 let watch = expected.iter().filter(|(_, users)| users.contains(&changed));
                 assert_eq!(heard, watch.map(|(number, _)| *number).collect::<Vec<_>>(), "seed {seed}");
                 // Everybody back to where the next round expects it.
-                watchers.on_change(now_ms, changed);
                 for watcher in watchers.watchers.iter_mut().flatten() {
                     watcher.told_ms = 0;
                 }
+                watchers.on_change(now_ms, changed);
                 told(&mut watchers, u64::MAX - 1, |_| PresenceState::Offline);
                 for watcher in watchers.watchers.iter_mut().flatten() {
                     watcher.told_ms = 0;
