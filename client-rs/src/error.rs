@@ -163,6 +163,16 @@ pub enum Error {
     /// The token provider failed.
     #[error("no new token: {0}")]
     Token(String),
+    /// A transfer of media failed.
+    #[error("{text}")]
+    Transfer {
+        /// What happened, and what to do.
+        text: String,
+        /// Whose fault it is.
+        fault: Party,
+        /// Whether the same may succeed later.
+        is_retryable: bool,
+    },
 }
 
 /// From where this client stands: a peer's fault in the server's words is its own.
@@ -178,6 +188,7 @@ impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Party {
         match self {
+            Self::Transfer { fault, .. } => *fault,
             Self::Rejected(refusal) | Self::Closed(refusal) => party(refusal.code),
             Self::Network(_) | Self::Silent(_) | Self::TimedOut { .. } => Party::Network,
             Self::Refused { status, .. } if *status >= 500 => Party::Server,
@@ -201,6 +212,7 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::Transfer { is_retryable, .. } => *is_retryable,
             Self::Rejected(refusal) | Self::Closed(refusal) => refusal.code.retry() != Retry::Never,
             Self::Network(_)
             | Self::Silent(_)

@@ -109,9 +109,25 @@ impl MediaError {
         }
     }
 
+    /// Whose fault it is.
+    pub fn fault(&self) -> Party {
+        match self {
+            MediaError::Refused(problem) => problem.whose,
+            MediaError::Network(_) => Party::Network,
+            MediaError::Corrupt | MediaError::Contradiction(_) => Party::Server,
+            MediaError::File { .. } | MediaError::Changed | MediaError::Url(_) => Party::Caller,
+        }
+    }
+
     pub(super) fn file(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |error| MediaError::File { what, error }
+    }
+}
+
+impl From<MediaError> for crate::Error {
+    fn from(error: MediaError) -> Self {
+        Self::Transfer { text: error.to_string(), fault: error.fault(), is_retryable: error.is_retryable() }
     }
 }
 

@@ -1,13 +1,14 @@
 //! A user of media sharing, in terms of HTTP.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ringwire_protocol::id::ConversationId;
 
 use crate::http::{Answer, ask};
-use crate::support::Server;
+use crate::support::{PATIENCE, Server};
 
 pub const UPLOADS: &str = "/v1/media/uploads";
 
@@ -129,4 +130,20 @@ pub fn files(folder: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}: not in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Lengths of what is under way.
+pub fn parts(data: &std::path::Path) -> Vec<u64> {
+    let paths = std::fs::read_dir(data.join("media-spool")).unwrap().map(|entry| entry.unwrap().path());
+    let parts = paths.filter(|path| path.extension().is_some_and(|ending| ending == "part"));
+    parts.filter_map(|path| Some(path.metadata().ok()?.len())).collect()
 }

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use ringwire_protocol::id::ConversationId;
 
-use crate::client::{Announced, UPLOADS, User, content, files, object};
+use crate::client::{Announced, UPLOADS, User, content, files, object, parts, until};
 use crate::http::{Http, ask};
-use crate::support::{PATIENCE, Raw, Server};
+use crate::support::{Raw, Server};
 
 const STREAM: (&str, &str) = ("content-type", "application/offset+octet-stream");
 
@@ -129,13 +129,10 @@ fn bytes_that_do_not_fit_are_refused_and_the_upload_goes_on() {
     let mut http = Http::connect(ada.address);
     http.head("PATCH", &path, &ada.headers(&[("upload-offset", "1000"), STREAM, ("content-length", "500")]));
     http.send(&bytes[1000..1200]);
-    http.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    // Whoever asks for the offset takes the upload over, so first it has to be there.
+    until("it is on the disk", || parts(world.data.path()) == [1200]);
     drop(http);
-    let until = Instant::now() + PATIENCE;
-    while ada.offset(&path) != Some(1200) {
-        assert!(Instant::now() < until, "{:?}", ada.offset(&path));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert_eq!(ada.offset(&path), Some(1200));
     assert_eq!(ada.get(&object("lobby", &bytes), &[]).problem(), "no_such_object");
     assert_eq!(files(&world.data.path().join("media")), 0);
     assert_eq!(ada.patch(&path, 1200, &[], &bytes[1200..]).status, 204);

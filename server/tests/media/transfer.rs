@@ -5,24 +5,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::client::{Announced, UPLOADS, User, content, files, object};
+use crate::client::{Announced, UPLOADS, User, content, files, object, parts, until};
 use crate::http::{Http, ask};
-use crate::support::{PATIENCE, Raw, Server};
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}: not in {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Lengths of what is under way.
-fn parts(data: &std::path::Path) -> Vec<u64> {
-    let paths = std::fs::read_dir(data.join("media-spool")).unwrap().map(|entry| entry.unwrap().path());
-    let parts = paths.filter(|path| path.extension().is_some_and(|ending| ending == "part"));
-    parts.filter_map(|path| Some(path.metadata().ok()?.len())).collect()
-}
+use crate::support::{Raw, Server};
 
 #[test]
 fn what_is_uploaded_is_what_members_download() {
