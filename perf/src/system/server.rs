@@ -316,3 +316,29 @@ impl Ringwire {
         Ok(Ringwire { process, address, data })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_end_with_the_process_that_started_them() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo worker $!; wait"]);
+        let mut process = Process::start("a server with a worker", command, &[]).expect("it starts");
+        let worker: u32 = process
+            .wait_for_line(|line| line.strip_prefix("worker ")?.parse().ok())
+            .expect("it says its worker");
+        assert!(processor::family(process.pid()).contains(&worker));
+        drop(process);
+        let until = Instant::now() + Duration::from_secs(10);
+        // Whoever adopts it may take its time to notice that it has ended.
+        let lives = || {
+            std::fs::read_to_string(format!("/proc/{worker}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        while lives() {
+            assert!(Instant::now() < until, "the worker lives on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
