@@ -1,4 +1,5 @@
-//! `cargo xtask codegen`: from `schema/*.fbs` to `protocol/src/generated`, with one pinned flatc.
+//! `cargo xtask codegen`: from `schema/*.fbs` to Rust in `protocol/src/generated` and TypeScript in
+//! `client-web/src/generated`, with one pinned flatc.
 //!
 //! The result is committed, so that building needs no generator; `--check` generates it again elsewhere and compares
 //! byte by byte, so that what is committed cannot drift from the schema.
@@ -20,9 +21,11 @@ const HASHES: [&str; 2] = [
 /// The schema that includes all others.
 const SCHEMA: &str = "schema/wire.fbs";
 
-/// The folder and the file that flatc makes of it.
-const GENERATED: &str = "protocol/src/generated";
-const FILE: &str = "wire_generated.rs";
+/// What flatc makes of it: the language's option, the folder that is committed, the first file there.
+const OUTPUTS: [(&str, &str, &str); 2] = [
+    ("--rust", "protocol/src/generated", "wire_generated.rs"),
+    ("--ts", "client-web/src/generated", "ringwire/wire.ts"),
+];
 
 /// Generates the code, or, with `check`, says whether what is there is what would be generated.
 ///
@@ -31,34 +34,66 @@ const FILE: &str = "wire_generated.rs";
 pub(crate) fn run(check: bool) -> Result<(), String> {
     let project = Project::find()?;
     let flatc = install(&project)?;
-    if !check {
-        generate(&project, &flatc, &project.root.join(GENERATED))?;
-        println!("{GENERATED}/{FILE} is written");
-        return Ok(());
+    for (language, committed, first) in OUTPUTS {
+        if !check {
+            generate(&project, &flatc, language, &project.root.join(committed))?;
+            println!("{committed}/{first} is written");
+            continue;
+        }
+        let folder = project.tools.join(format!("codegen-check-{}", std::process::id()));
+        let outcome = generate(&project, &flatc, language, &folder)
+            .and_then(|()| compare(&project, &folder, Path::new(committed)));
+        // Whatever is left is in an ignored folder.
+        drop(std::fs::remove_dir_all(&folder));
+        outcome?;
     }
-    let folder = project.tools.join(format!("codegen-check-{}", std::process::id()));
-    let outcome = generate(&project, &flatc, &folder).and_then(|()| compare(&project, &folder));
-    // Whatever is left is in an ignored folder.
-    drop(std::fs::remove_dir_all(&folder));
-    outcome
+    Ok(())
 }
 
-fn generate(project: &Project, flatc: &Path, into: &Path) -> Result<(), String> {
+fn generate(project: &Project, flatc: &Path, language: &str, into: &Path) -> Result<(), String> {
     let mut command = project.command(flatc);
-    process::run(command.args(["--rust", "--gen-all", "-o"]).arg(into).arg(SCHEMA))
+    process::run(command.args([language, "--gen-all", "-o"]).arg(into).arg(SCHEMA))
 }
 
-fn compare(project: &Project, folder: &Path) -> Result<(), String> {
-    let fresh = project.read(folder.join(FILE))?;
-    let committed = project.read(Path::new(GENERATED).join(FILE))?;
-    if fresh == committed {
-        return Ok(());
+/// Compares every file that was generated, and finds files that are not generated any more.
+fn compare(project: &Project, fresh: &Path, committed: &Path) -> Result<(), String> {
+    let mut names = files(fresh)?;
+    // Rust's has a hand-written `mod.rs` beside it.
+    let old = files(&project.root.join(committed))?;
+    names.extend(old.into_iter().filter(|name| name.extension().is_none_or(|end| end != "rs")));
+    names.sort();
+    names.dedup();
+    for name in names {
+        let path = committed.join(&name);
+        let stale = |line: usize| {
+            let path = path.display();
+            format!("{path}:{line} is not what {SCHEMA} generates: run `cargo xtask codegen` and commit it")
+        };
+        let fresh = project.read(fresh.join(&name)).map_err(|_| stale(1))?;
+        let committed = project.read(&path).map_err(|_| stale(1))?;
+        if fresh != committed {
+            let same = fresh.lines().zip(committed.lines()).take_while(|(fresh, old)| fresh == old);
+            return Err(stale(same.count() + 1));
+        }
     }
-    let line =
-        fresh.lines().zip(committed.lines()).take_while(|(fresh, committed)| fresh == committed).count() + 1;
-    Err(format!(
-        "{GENERATED}/{FILE}:{line} is not what {SCHEMA} generates: run `cargo xtask codegen` and commit it"
-    ))
+    Ok(())
+}
+
+/// The files below a folder, by their paths from there.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inner) = folders.pop() {
+        let path = folder.join(&inner);
+        let failed = |error| format!("listing {}: {error}", path.display());
+        for entry in std::fs::read_dir(&path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = inner.join(entry.file_name());
+            let is_folder = entry.file_type().map_err(failed)?.is_dir();
+            if is_folder { folders.push(name) } else { found.push(name) }
+        }
+    }
+    Ok(found)
 }
 
 /// Makes sure of flatc and says where it is.
