@@ -1,11 +1,13 @@
-// Builds the library into dist/ and checks that it is as small as it promises to be.
+// Builds what is made of src/ and app/: the library into dist/, the chat app into dist-app/ (committed: the server embeds
+// it, and building the server needs no node). `--check` changes nothing and fails if dist-app/ is not what would be built.
 
 import { build } from 'esbuild';
 import { prune } from './prune.mjs';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { gzipSync } from 'node:zlib';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { gunzipSync, gzipSync } from 'node:zlib';
 
 const root = new URL('.', import.meta.url).pathname;
+const check = process.argv.includes('--check');
 
 /** The library's promise: all of it, minified and compressed. */
 const LIBRARY_BYTES_MAX = 25 * 1024;
@@ -36,5 +38,47 @@ if (bytes > LIBRARY_BYTES_MAX) {
   process.exit(1);
 }
 
-mkdirSync(`${root}dist`, { recursive: true });
-writeFileSync(`${root}dist/index.js`, library);
+const app = {
+  'app.js': await one('app/main.ts'),
+  'app.css': await one('app/app.css', { loader: { '.css': 'css' } }),
+  'icon.svg': readFileSync(`${root}app/icon.svg`),
+  'index.html': readFileSync(`${root}app/index.html`),
+};
+/** What the server hands to browsers that take it; the smaller part is not worth it. */
+const COMPRESSED = ['app.js', 'app.css'];
+
+const folder = `${root}dist-app/`;
+if (check) {
+  const names = [...Object.keys(app), ...COMPRESSED.map((name) => `${name}.gz`)].sort().join(' ');
+  const found = readdirSync(folder).sort().join(' ');
+  const stale = Object.entries(app).filter(([name, content]) => !same(name, content));
+  if (names !== found || stale.length > 0) {
+    console.error(`dist-app/ is not what the sources build: run "npm run build" in client-web and commit it`);
+    process.exit(1);
+  }
+  console.log(`dist-app/ is what the sources build (${names})`);
+} else {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  mkdirSync(`${root}dist`, { recursive: true });
+  writeFileSync(`${root}dist/index.js`, library);
+  for (const [name, content] of Object.entries(app)) {
+    writeFileSync(folder + name, content);
+    const compressed = gzipSync(content, { level: 9 });
+    if (COMPRESSED.includes(name)) {
+      writeFileSync(`${folder}${name}.gz`, compressed);
+    }
+    console.log(`dist-app/${name}: ${content.length} bytes, ${compressed.length} compressed`);
+  }
+}
+
+function same(name, content) {
+  try {
+    // What is compressed may differ from one zlib to the next; what comes out may not.
+    const compressed = COMPRESSED.includes(name) ? gunzipSync(readFileSync(`${folder}${name}.gz`)) : undefined;
+    const expected = Buffer.from(content);
+    return readFileSync(folder + name).equals(expected) && (compressed?.equals(expected) ?? true);
+  } catch {
+    return false;
+  }
+}

@@ -61,6 +61,11 @@ export class Sending {
     this.done.catch(() => {});
   }
 
+  /** Order of this device's publishes. */
+  get id(): number {
+    return this.entry.id;
+  }
+
   get kind(): Kind {
     return this.entry.kind;
   }

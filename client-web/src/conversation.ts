@@ -85,6 +85,11 @@ export class Conversation {
     return this.room.names.get(user);
   }
 
+  /** Everybody whose name is known here: of a small conversation all members. */
+  people(): { readonly user: Id; readonly name: string }[] {
+    return [...this.room.names].map(([user, name]) => ({ user, name }));
+  }
+
   /** Publishes. It is stored exactly once, whatever happens to the connection; `done` says when it is. Throws a
    *  {@link RingwireError} at once if it cannot be taken. */
   publish(body: string | Uint8Array, kind: Kind = Kind.Text, reference = 0): Sending {

@@ -15,6 +15,7 @@ mod pace;
 pub mod plane;
 pub mod session;
 pub mod shard;
+pub mod site;
 pub mod store;
 pub mod transport;
 pub mod user;

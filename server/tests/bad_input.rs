@@ -298,7 +298,9 @@ fn http_that_is_no_upgrade_gets_a_helpful_answer() {
         answer
     };
     let ask = |request: &str| ask_bytes(request.as_bytes());
-    assert!(ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
+    let page = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(page.starts_with("HTTP/1.1 200 OK") && page.contains("default-src 'none'"), "{page}");
+    assert!(ask("GET /../secret HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
     let answer = ask("GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 426") && answer.contains("WebSocket"), "{answer}");
     assert!(ask_bytes(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").contains("TLS"));

@@ -38,14 +38,6 @@ fn install(project: &Project) -> Result<(), String> {
     if is_there() {
         return Ok(());
     }
-    println!("installing valgrind from the distribution (apt-get install valgrind)");
-    let mut update = project.command("apt-get");
-    update.args(["-q", "update"]);
-    let mut install = project.command("apt-get");
-    install.args(["-q", "install", "--yes", "--no-install-recommends", "valgrind"]);
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    process::run(&mut update)
-        .and_then(|()| process::run(&mut install))
-        .map_err(|why| format!("valgrind is not installed and cannot be: {why}"))?;
+    process::install(project, "valgrind")?;
     if is_there() { Ok(()) } else { Err("valgrind was installed and is not found".to_owned()) }
 }

@@ -18,6 +18,7 @@ mod project;
 mod report;
 mod suite;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
+use crate::project::Project;
+
 /// How many tests passed and failed, and which failed.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(crate) struct Tests {
@@ -82,6 +84,22 @@ pub(crate) fn run_tests(command: &mut Command) -> Result<Tests, String> {
         tests.failures.push("no test ran".to_owned());
     }
     Ok(tests)
+}
+
+/// Installs a package of the distribution, and says so first.
+///
+/// # Errors
+/// It cannot be installed here: a reason to skip what needs it.
+pub(crate) fn install(project: &Project, package: &str) -> Result<(), String> {
+    println!("installing {package} from the distribution (apt-get install {package})");
+    let mut update = project.command("apt-get");
+    update.args(["-q", "update"]);
+    let mut install = project.command("apt-get");
+    install.args(["-q", "install", "--yes", "--no-install-recommends", package]);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    run(&mut update)
+        .and_then(|()| run(&mut install))
+        .map_err(|why| format!("{package} is not installed and cannot be: {why}"))
 }
 
 /// So that our lines and the children's come out in the order they were written.

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::process::{self, Tests, run_tests};
 use crate::project::Project;
 use crate::report::{Outcome, Report, Verdict};
-use crate::{autobahn, codegen, gates, tidy};
+use crate::{autobahn, codegen, gates, tidy, web};
 
 /// Simulated worlds in `cargo xtask test`; `cargo xtask sim --seeds N` is for more.
 const SEEDS: u64 = 200;
@@ -65,6 +65,12 @@ const STEPS: &[Step] = &[
     }),
     ("autobahn-uring", "WebSocket conformance, core cases, io_uring driver", |project, _| {
         autobahn::core(project, autobahn::Driver::Uring)
+    }),
+    ("web", "the client for browsers and the chat app: types, size, unit tests", |project, _| {
+        web::sources(project)
+    }),
+    ("browser", "people in browsers, with the real server", |project, options| {
+        web::browser(project, options.locked())
     }),
 ];
 

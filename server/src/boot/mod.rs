@@ -119,6 +119,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         idle_timeout_s: u32::try_from(config.idle_timeout.as_secs()).unwrap_or(u32::MAX),
         handshake_timeout_s: u32::try_from(config.handshake_timeout.as_secs()).unwrap_or(u32::MAX),
         origins: config.origins.clone(),
+        app: config.app,
         push: rules,
         limits: config.limits.clone(),
     });
@@ -309,7 +310,11 @@ fn announce(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
     if development {
         println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");
         println!();
-        println!("Try it in two terminals:");
+        if config.app {
+            println!("Try it: open http://{address}/ in two browser windows, or in two terminals:");
+        } else {
+            println!("Try it in two terminals:");
+        }
         println!("  ringwire chat --url {url} --as alice --room lobby");
         println!("  ringwire chat --url {url} --as bob --room lobby");
     }

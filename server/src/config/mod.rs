@@ -184,6 +184,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Origins that may connect.
     pub origins: Vec<String>,
+    /// Whether the chat app is served.
+    pub app: bool,
     /// Push.
     pub push: push::PushConfig,
     /// The bounds of every shard.
@@ -247,6 +249,7 @@ impl Config {
             idle_timeout: values.parse("sessions.idle_timeout", value::duration)?,
             handshake_timeout: values.parse("sessions.handshake_timeout", value::duration)?,
             origins: values.list("sessions.origins"),
+            app: values.flag("sessions.app")?,
             push: push::PushConfig::from_values(values)?,
             limits,
             send_buffer: values.parse("limits.send_buffer", size_within(4 << 10, 64 << 20))? as u32,

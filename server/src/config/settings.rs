@@ -153,6 +153,7 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Origins of web pages that may connect; empty: any. Native clients send none.",
     ),
+    row("sessions.app", Kind::Flag, "true", "Serve the chat app at / to browsers that ask for a page."),
     row("limits.body", Kind::Size, "32 KiB", "Longest message body."),
     row("limits.frame", Kind::Size, "64 KiB", "Longest frame."),
     row("limits.outbox", Kind::Size, "256 KiB", "What a reader that does not read may hold in user memory."),

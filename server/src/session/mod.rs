@@ -61,6 +61,8 @@ pub struct Terms {
     pub handshake_timeout_s: u32,
     /// Origins of pages that may connect; empty: any. Clients that are no browsers send none.
     pub origins: Vec<String>,
+    /// Whether browsers that ask for a page get the chat app.
+    pub app: bool,
     /// Which push registrations are taken.
     pub push: Rules,
     /// The bounds.

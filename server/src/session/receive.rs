@@ -12,6 +12,7 @@ use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::mesh::Mesh;
 use crate::limits::HANDSHAKE_BYTES_MAX;
+use crate::site;
 use crate::transport::connection::Stage;
 
 impl Sessions {
@@ -60,6 +61,11 @@ impl Sessions {
                 if consumed < head.len() {
                     self.on_websocket_bytes(now, id, &mut head[consumed..], mesh);
                 }
+            }
+            Err(HandshakeFault::Plain(request)) if self.terms.app => {
+                let page = site::answer(&request);
+                let fault = HandshakeFault::Plain(request);
+                self.refuse(now, id, &page.unwrap_or_else(|| fault.response()), mesh);
             }
             Err(fault) => self.refuse(now, id, &fault.response(), mesh),
         }

@@ -87,6 +87,7 @@ impl World {
             idle_timeout_s: settings.idle_timeout_s,
             handshake_timeout_s: settings.handshake_timeout_s,
             origins: Vec::new(),
+            app: false,
             push: Rules::default(),
             limits: settings.limits.clone(),
         });

@@ -1,0 +1,299 @@
+// What must be true in a real browser against the real server. Each is a function of the world; a failed assertion fails it.
+
+import AxeBuilder from 'axe-core';
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { bubble, open, person, say, start } from './world.mjs';
+
+const ROOT = new URL('..', import.meta.url).pathname;
+const PICTURES = `${ROOT}out/screenshots`;
+
+async function texts(who) {
+  return who.page.locator('.row:not(.note) .text').allTextContents();
+}
+
+async function until(what, done, patienceMs = 20_000) {
+  const end = Date.now() + patienceMs;
+  while (!(await done())) {
+    assert.ok(Date.now() < end, `it did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** No unhandled rejection, no refused script, nothing red in the console. */
+function calm(...people) {
+  for (const who of people) {
+    assert.deepEqual(who.errors, [], `${who.name}'s page had errors`);
+  }
+}
+
+export async function two_people_chat_over_a_crash({ browser, server }) {
+  const ada = await person(browser, server, 'Ada');
+  const bob = await person(browser, server, 'Bob');
+  await start(ada, 'A room', 'crashes');
+  await start(bob, 'A room', 'crashes');
+  await say(ada, 'Hello Bob');
+  await bubble(bob, 'Hello Bob').waitFor();
+  await bob.page.getByLabel(/^Message to/).pressSequentially('Hello A');
+  await ada.page.getByText('Bob is typing…').waitFor();
+  await say(bob, 'Hello Ada');
+  await bubble(ada, 'Hello Ada').waitFor();
+
+  await server.kill();
+  await ada.page.getByText('What you write is kept').waitFor();
+  for (const text of ['written offline 1', 'written offline 2', 'written offline 3']) {
+    await say(ada, text);
+  }
+  await bubble(ada, 'written offline 3').getByLabel('Waiting for the server').waitFor();
+  await server.start(server.extra);
+  await bubble(bob, 'written offline 3').waitFor({ timeout: 40_000 });
+  await bubble(ada, 'written offline 3').getByLabel(/Sent|Read/).waitFor({ timeout: 40_000 });
+  const expected = ['Hello Bob', 'Hello Ada', 'written offline 1', 'written offline 2', 'written offline 3'];
+  assert.deepEqual(await texts(ada), expected);
+  assert.deepEqual(await texts(bob), expected);
+  calm(ada, bob);
+  await Promise.all([ada.context.close(), bob.context.close()]);
+}
+
+export async function written_offline_survives_a_reload({ browser, server }) {
+  const ada = await person(browser, server, 'Reloading Ada');
+  await open(ada, 'lobby');
+  await server.kill();
+  await ada.page.getByText('What you write is kept').waitFor();
+  await say(ada, 'before the reload');
+  await bubble(ada, 'before the reload').waitFor();
+  // The store has it as soon as the page has had a turn; a person is slower.
+  await ada.page.waitForTimeout(200);
+  await server.start(server.extra);
+  await ada.page.reload();
+  await open(ada, 'lobby');
+  await bubble(ada, 'before the reload').getByLabel(/Sent|Read/).waitFor({ timeout: 30_000 });
+  assert.equal((await texts(ada)).filter((text) => text === 'before the reload').length, 1);
+  calm(ada);
+  await ada.context.close();
+}
+
+export async function messages_are_edited_deleted_and_reacted_to({ browser, server }) {
+  const ada = await person(browser, server, 'Editing Ada');
+  const bob = await person(browser, server, 'Reacting Bob');
+  await start(ada, 'A room', 'changes');
+  await start(bob, 'A room', 'changes');
+  await say(ada, 'first draft');
+  await bubble(bob, 'first draft').hover();
+  await bubble(bob, 'first draft').getByLabel('React', { exact: true }).click();
+  await bubble(bob, 'first draft').getByRole('button', { name: 'React with 🎉' }).click();
+  await bubble(ada, 'first draft').getByRole('button', { name: '🎉 by Reacting Bob' }).waitFor();
+  // From the keyboard: arrow up in an empty field edits what was said last.
+  await ada.page.getByLabel(/^Message to/).press('ArrowUp');
+  await ada.page.getByLabel(/^Message to/).fill('second draft');
+  await ada.page.getByLabel(/^Message to/).press('Enter');
+  await bubble(bob, 'second draft').getByText('edited').waitFor();
+  assert.equal(await bubble(bob, 'first draft').count(), 0);
+  await bubble(ada, 'second draft').hover();
+  await bubble(ada, 'second draft').getByRole('button', { name: 'Delete' }).click();
+  await ada.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await bob.page.getByText('Message deleted').first().waitFor();
+  assert.equal(await bubble(bob, 'second draft').count(), 0);
+  calm(ada, bob);
+  await Promise.all([ada.context.close(), bob.context.close()]);
+}
+
+export async function markup_and_bidi_are_text({ browser, server }) {
+  const eve = await person(browser, server, '<b>Eve</b> \u202Etxet');
+  await open(eve, 'lobby');
+  const nasty = '<img src=x onerror="document.title=1"> \u202Edlrow olleh <script>alert(1)</script>';
+  await say(eve, nasty);
+  const row = bubble(eve, 'onerror=').last();
+  await row.waitFor();
+  assert.equal(await row.locator('.text').textContent(), nasty);
+  assert.equal(await row.locator('.text').evaluate((element) => element.children.length), 0);
+  assert.equal(await row.locator('.text').evaluate((element) => getComputedStyle(element).unicodeBidi), 'isolate');
+  assert.equal(await eve.page.locator('.sidebar b').count(), 0);
+  calm(eve);
+  await eve.context.close();
+}
+
+export async function a_huge_paste_is_refused_with_words({ browser, server }) {
+  const ada = await person(browser, server, 'Pasting Ada');
+  await open(ada, 'lobby');
+  await ada.page.getByLabel(/^Message to/).evaluate((field) => {
+    const data = new DataTransfer();
+    data.setData('text/plain', 'x'.repeat(10_000_000));
+    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+  });
+  await ada.page.getByText('That is 10.0 MB of text').waitFor();
+  await say(ada, 'y'.repeat(33_000));
+  await ada.page.getByText('please shorten it').waitFor();
+  await say(ada, 'short again');
+  await bubble(ada, 'short again').waitFor();
+  calm(ada);
+  await ada.context.close();
+}
+
+export async function denied_storage_is_said_and_survived({ browser, server }) {
+  const ada = await person(browser, server, 'Private Ada', {
+    init: () => {
+      const denied = () => {
+        throw new DOMException('denied', 'SecurityError');
+      };
+      IDBFactory.prototype.open = denied;
+      Storage.prototype.setItem = denied;
+      Storage.prototype.getItem = denied;
+    },
+  });
+  await ada.page.getByText('does not let this page keep anything').waitFor();
+  await open(ada, 'lobby');
+  await say(ada, 'from memory');
+  await bubble(ada, 'from memory').getByLabel(/Sent|Read/).waitFor();
+  calm(ada);
+  await ada.context.close();
+}
+
+export async function another_window_is_another_device({ browser, server }) {
+  const ada = await person(browser, server, 'Double Ada');
+  await open(ada, 'lobby');
+  const page = await ada.context.newPage();
+  await page.goto(server.url);
+  await page.getByLabel('Your name').fill('Double Ada');
+  await page.getByRole('button', { name: 'Start chatting' }).click();
+  const second = { ...ada, page };
+  await open(second, 'lobby');
+  await say(second, 'from the second window');
+  await bubble(ada, 'from the second window').waitFor();
+  await say(ada, 'from the first window');
+  await bubble(second, 'from the first window').waitFor();
+  assert.equal(await ada.page.getByText('opened in another window').count(), 0);
+  calm(ada);
+  await ada.context.close();
+}
+
+/** Needs a server with a key: signs in with tokens that the test makes. */
+export async function an_expired_token_is_told({ browser, keyed, token }) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(keyed.url);
+  await page.getByLabel('Your name').fill('Ada');
+  await page.getByRole('button', { name: 'Start chatting' }).click();
+  await page.getByText('does not accept this sign-in').waitFor();
+  const enter = async (text) => {
+    await page.getByLabel('Your name').fill('Ada');
+    await page.getByLabel('Token').fill(text);
+    await page.getByRole('button', { name: 'Start chatting' }).click();
+  };
+  await enter(token(-60));
+  await page.getByText('Your sign-in has expired').waitFor();
+  await enter(token(20));
+  await page.locator('.conversations button', { hasText: 'lobby' }).waitFor();
+  await page.getByText('Your sign-in has expired').waitFor({ timeout: 40_000 });
+  await context.close();
+}
+
+/** Tasks of the page's main thread that used more than 50 ms of a processor: what others do on the machine does not count. */
+function longTasks(trace) {
+  const { traceEvents } = JSON.parse(trace);
+  const main = new Set(
+    traceEvents
+      .filter((event) => event.name === 'thread_name' && event.args.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  const tasks = traceEvents.filter((event) => event.name === 'RunTask' && main.has(`${event.pid} ${event.tid}`));
+  assert.ok(tasks.length > 500, `the trace has ${tasks.length} tasks`);
+  return tasks.map(({ tdur = 0 }) => Math.round(tdur / 1000)).filter((duration) => duration > 50);
+}
+
+export async function five_thousand_messages_scroll_smoothly({ browser, server, fill }) {
+  await fill('history', 5_000);
+  const ada = await person(browser, server, 'Scrolling Ada');
+  await start(ada, 'A room', 'history');
+  await bubble(ada, 'message 5000').waitFor();
+  const categories = ['disabled-by-default-devtools.timeline', '__metadata'];
+  await browser.startTracing(ada.page, { categories });
+  const began = Date.now();
+  const report = await ada.page.evaluate(async () => {
+    const view = document.querySelector('.view');
+    const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    let rowsMost = 0;
+    let frames = 0;
+    const isFirst = () => document.querySelector('.row .text')?.textContent === 'message 1';
+    for (let still = 0; !isFirst() && still < 2_000; frames += 1) {
+      const before = view.scrollTop;
+      view.scrollTop -= 400;
+      await frame();
+      still = view.scrollTop === before ? still + 1 : 0;
+      rowsMost = Math.max(rowsMost, document.querySelectorAll('.row').length);
+    }
+    return { rowsMost, frames, found: isFirst() };
+  });
+  const ended = Date.now() - began;
+  const long = longTasks((await browser.stopTracing()).toString());
+  console.log(
+    `  5,000 messages up in ${ended} ms and ${report.frames} frames; at most ${report.rowsMost} rows in the document; ` +
+      `tasks over 50 ms: ${long.length} (${long.join(', ')})`,
+  );
+  assert.ok(report.found, 'the first message came into sight');
+  assert.ok(report.rowsMost <= 300, `${report.rowsMost} rows in the document`);
+  // A page of history comes every 100 messages: jank would be one for each of the fifty.
+  assert.ok(long.length <= 3, `long tasks: ${long.join(', ')} ms`);
+  calm(ada);
+  await ada.context.close();
+}
+
+export async function looks_and_accessibility({ browser, server }) {
+  mkdirSync(PICTURES, { recursive: true });
+  const bob = await person(browser, server, 'Bob Baker');
+  await open(bob, 'lobby');
+  for (const colorScheme of ['light', 'dark']) {
+    for (const width of [390, 1280]) {
+      const viewport = { width, height: 800 };
+      const context = await browser.newContext({ viewport, colorScheme, locale: 'en-GB' });
+      const page = await context.newPage();
+      await page.goto(server.url);
+      await page.screenshot({ path: `${PICTURES}/sign-in-${colorScheme}-${width}.png` });
+      await inspect(page, `sign-in, ${colorScheme}, ${width} px`);
+      await context.close();
+      const ada = await person(browser, server, 'Ada Lovelace', { viewport, colorScheme });
+      await ada.page.getByRole('button', { name: 'New conversation' }).click();
+      await inspect(ada.page, `new conversation, ${colorScheme}, ${width} px`);
+      await ada.page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+      await start(ada, 'A person', 'Bob Baker');
+      await say(ada, `Good morning Bob, this is ${colorScheme} at ${width}.`);
+      await say(ada, 'A longer message, to see how it is laid out over more than one line of text in a bubble of its own.');
+      await start(bob, 'A person', 'Ada Lovelace');
+      await bubble(bob, `${colorScheme} at ${width}`).last().waitFor();
+      await say(bob, `It looks calm, in ${colorScheme} at ${width}. I like it.`);
+      const heard = bubble(ada, `It looks calm, in ${colorScheme} at ${width}`);
+      await heard.waitFor();
+      await heard.hover();
+      await heard.getByLabel('React', { exact: true }).click();
+      await heard.getByRole('button', { name: 'React with ❤️' }).click();
+      await heard.getByRole('button', { name: /❤️ by/ }).waitFor();
+      await ada.page.waitForTimeout(400);
+      await ada.page.mouse.move(5, 400);
+      await ada.page.screenshot({ path: `${PICTURES}/chat-${colorScheme}-${width}.png` });
+      await inspect(ada.page, `chat, ${colorScheme}, ${width} px`);
+      const wide = await ada.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `the page is ${wide} px too wide at ${width} px`);
+      const low = await ada.page.locator('.composer').evaluate((form) => innerHeight - form.getBoundingClientRect().bottom);
+      assert.ok(low >= 0 && low < 2, `one writes at the bottom of the page, not ${low} px above it`);
+      if (width === 390) {
+        await ada.page.getByRole('button', { name: 'Back to conversations' }).click();
+        await ada.page.screenshot({ path: `${PICTURES}/list-${colorScheme}-${width}.png` });
+        await inspect(ada.page, `list, ${colorScheme}, ${width} px`);
+      }
+      calm(ada);
+      await ada.context.close();
+    }
+  }
+  calm(bob);
+  await bob.context.close();
+}
+
+/** Axe: nothing serious, nothing critical. */
+async function inspect(page, what) {
+  // Through the debugger: the page's own policy lets no foreign script in, which is as it should be.
+  await page.evaluate(`(() => { ${AxeBuilder.source} })()`);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  const told = serious.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+  assert.deepEqual(told, [], `axe, ${what}`);
+}

@@ -1,0 +1,126 @@
+// What a browser test needs: the real server, Chromium, and people in it.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const FLAGS = [
+  ...['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'],
+  ...['--disable-component-update', '--disable-sync'],
+];
+
+/** The server under test, with data of its own, on one port for its whole life. */
+export class Server {
+  constructor(binary) {
+    this.binary = binary;
+    this.data = mkdtempSync(join(tmpdir(), 'ringwire-browser-'));
+  }
+
+  async start(extra = []) {
+    this.port ??= await freePort();
+    this.extra = extra;
+    this.url = `http://127.0.0.1:${this.port}/`;
+    const places = ['--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--plane', '127.0.0.1:0'];
+    this.child = spawn(this.binary, ['serve', ...places, ...extra], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    await new Promise((resolve, reject) => {
+      const hear = (chunk) => {
+        text += chunk;
+        if (text.includes('clients ')) {
+          resolve();
+        }
+      };
+      this.child.stdout.on('data', hear);
+      this.child.stderr.on('data', hear);
+      this.child.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${text}`)));
+    });
+    this.child.removeAllListeners('exit');
+  }
+
+  /** As a crash does it: no goodbye. */
+  async kill(signal = 'SIGKILL') {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.kill(signal);
+    await ended;
+  }
+
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      await this.kill();
+    }
+    rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+function freePort() {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+export function launch(executablePath) {
+  return chromium.launch({ executablePath, headless: true, args: FLAGS });
+}
+
+/** One person in a browser of their own. Errors of the page fail the test. */
+export async function person(browser, server, name, options = {}) {
+  const { init, ...view } = options;
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    colorScheme: 'light',
+    locale: 'en-GB',
+    ...view,
+  });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    // That the server is away is what these tests are about; anything else is a fault.
+    if (message.type() === 'error' && !/WebSocket connection|ERR_CONNECTION/.test(message.text())) {
+      errors.push(message.text());
+    }
+  });
+  if (init) {
+    await page.addInitScript(init);
+  }
+  await page.goto(server.url);
+  await page.getByLabel('Your name').fill(name);
+  await page.getByRole('button', { name: 'Start chatting' }).click();
+  await page.getByRole('navigation').waitFor();
+  return { name, context, page, errors };
+}
+
+/** Opens a conversation of the list. */
+export async function open(who, title) {
+  await who.page.locator('.conversations button', { hasText: title }).click();
+  await who.page.getByRole('heading', { name: title }).waitFor();
+}
+
+/** Begins one, or goes to the one there is: `A room` or `A person`. */
+export async function start(who, kind, name) {
+  await who.page.getByRole('button', { name: 'New conversation' }).click();
+  const dialog = who.page.getByRole('dialog');
+  await dialog.getByRole('radio', { name: kind }).check();
+  await dialog.getByLabel('Name').fill(name);
+  await dialog.getByRole('button', { name: 'Start', exact: true }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  await who.page.getByRole('heading', { name }).waitFor();
+}
+
+export async function say(who, text) {
+  const field = who.page.getByLabel(/^Message to/);
+  await field.fill(text);
+  await field.press('Enter');
+}
+
+/** The bubble with this text. */
+export function bubble(who, text) {
+  return who.page.locator('.row', { has: who.page.locator('.text', { hasText: text }) });
+}
