@@ -66,6 +66,11 @@ impl Publisher {
         self.shared.look(|inner| inner.room(self.key)?.name_of(user).map(str::to_owned))
     }
 
+    /// Who is called so, of those whose names this client has heard; `None` also if several are.
+    pub fn user_of(&self, name: &str) -> Option<UserId> {
+        self.shared.look(|inner| inner.room(self.key)?.user_of(name))
+    }
+
     /// Publishes a message and waits for its acknowledgement, across reconnects and for as long as it takes. The message
     /// is on its way even if the future is dropped.
     ///

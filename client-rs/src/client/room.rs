@@ -103,6 +103,12 @@ impl Room {
         }
     }
 
+    /// Who is called so; nobody if several are.
+    pub(super) fn user_of(&self, name: &str) -> Option<UserId> {
+        let mut fits = self.names.iter().filter(|(_, known)| *known == name).map(|(user, _)| *user);
+        fits.next().filter(|_| fits.next().is_none())
+    }
+
     pub(super) fn name_of(&self, user: UserId) -> Option<&str> {
         self.names.get(&user).map(String::as_str)
     }

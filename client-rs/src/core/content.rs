@@ -360,7 +360,7 @@ impl Change {
 pub struct Registration {
     /// Who wakes it.
     pub provider: Provider,
-    /// The device's token (APNs, FCM) or the URL (Web Push, webhook).
+    /// The device's token (APNs, FCM), the URL (Web Push), or what the operator's own backend is to get (webhook).
     pub token: String,
     /// The application, where the operator serves several; else empty.
     pub app: String,

@@ -4,11 +4,14 @@
 //! stays while messages arrive. Off it, or with `--json`, it is for programs: lines of standard input are published in order,
 //! and the exit code says whether all of them were acknowledged.
 
+mod command;
+mod deed;
 mod device;
 mod exit;
 mod input;
 mod json;
 mod lines;
+mod notices;
 mod render;
 mod script;
 mod style;
@@ -37,6 +40,12 @@ Off a terminal, or with --json:
   awaited. Messages are printed if --from, --follow or --count asks for them, as
   SEQUENCE <tab> TIME <tab> NAME <tab> TEXT, with line breaks, tabs and control characters escaped.
 
+With --commands, a line that begins with a slash is a command as on a terminal (/edit 12 TEXT, /react 12 +1,
+/delete 12, /invite NAME admin, /remove, /role, /mute, /members, /inbox, /away, /seen; numbers are needed), or
+  /read 12     the user has read up to 12
+  /typing      the user types; /typing off
+Two slashes send a line that begins with one. The next line waits for the answer to a command.
+
 With --json, one event per line; fields may be added in later versions:
   {\"event\":\"state\",\"state\":\"connecting|connected|disconnected|failed|closed\", ...}
       disconnected: retry_in_ms, text; failed: text; connected: session, user, name
@@ -44,6 +53,14 @@ With --json, one event per line; fields may be added in later versions:
   {\"event\":\"message\",\"sequence\",\"time_ms\",\"sender\",\"name\",\"kind\",\"own\",\"reference\", ...}
       with text, or hex if it is not UTF-8; kind membership: action, member, name, role
   {\"event\":\"caught_up\",\"head\"}          all that was there before has been printed
+  {\"event\":\"typing\",\"user\",\"name\",\"active\"}
+  {\"event\":\"receipt\",\"user\",\"name\",\"kind\":\"read|delivered\",\"sequence\",\"time_ms\"}
+  {\"event\":\"counts\",\"online\",\"sequence\",\"delivered\",\"read\"}                     with --counts
+  {\"event\":\"presence\",\"user\",\"name\",\"state\":\"online|away|offline\",\"seen_ms\"}   with --watch
+  {\"event\":\"inbox\",\"rooms\":[...],\"complete\"}                                    with --inbox
+      room: conversation, name, kind, role, head, read, delivered, unread, muted_until_ms, time_ms
+  {\"event\":\"members\",\"line\",\"members\":[{\"user\",\"name\",\"role\"}]}
+  {\"event\":\"done\",\"line\",\"text\"}          a command is carried out
   {\"event\":\"ack\",\"line\",\"sequence\",\"time_ms\",\"durability\",\"duplicate\"}
   {\"event\":\"gap\",\"from\",\"to\",\"cause\"}   messages that the server does not have any more
   {\"event\":\"error\",\"line\",\"code\",\"name\",\"fault\",\"retryable\",\"text\"}
@@ -80,6 +97,18 @@ pub struct ChatArgs {
     /// Print one event per line as JSON; see below.
     #[arg(long)]
     json: bool,
+    /// In a script: take lines that begin with a slash as commands; see below.
+    #[arg(long)]
+    commands: bool,
+    /// In a script: tell who comes and goes, of these users; several with commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    watch: Vec<String>,
+    /// In a script: tell how many members are there and how far they are.
+    #[arg(long)]
+    counts: bool,
+    /// In a script: list the user's rooms, and tell what is new in them.
+    #[arg(long)]
+    inbox: bool,
     /// Keep listening after standard input has ended.
     #[arg(long)]
     follow: bool,

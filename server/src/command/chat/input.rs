@@ -1,6 +1,7 @@
 //! The input line: edited on a thread of its own, so that it stays whole while messages are printed above it.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
 use ringwire_client::Publisher;
 use rustyline::completion::Completer;
@@ -14,66 +15,18 @@ use rustyline::{
 };
 use tokio::sync::mpsc;
 
+use super::command::{COMMANDS, Input};
 use super::style::Style;
 use super::text;
 
 const PROMPT: &str = "> ";
 
-/// What a person may do besides talking, with what it does.
-pub(super) const COMMANDS: [(&str, &str); 4] = [
-    ("/help", "this list; to send a line that begins with a slash, double it"),
-    ("/members", "who is in the room"),
-    ("/history", "older messages; /history 200 for so many"),
-    ("/quit", "end the chat, stay a member; so does Ctrl-D"),
-];
-
-/// What came from the keyboard.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Input {
-    /// To be published.
-    Say(String),
-    /// Show the commands.
-    Help,
-    /// Show the members.
-    Members,
-    /// Show so many older messages.
-    History(u16),
-    /// A command that is none.
-    Unknown(String),
-    /// An empty line.
-    Nothing,
-    /// Enough.
-    Quit,
-}
-
-impl Input {
-    /// Older messages shown where no number is given.
-    const HISTORY: u16 = 50;
-
-    pub(super) fn read(line: &str) -> Self {
-        let Some(command) = line.strip_prefix('/') else {
-            return if line.trim().is_empty() { Self::Nothing } else { Self::Say(line.to_owned()) };
-        };
-        if command.starts_with('/') {
-            return Self::Say(command.to_owned());
-        }
-        let (command, argument) = command.split_once(' ').unwrap_or((command, ""));
-        match (command, argument.trim()) {
-            ("help" | "h" | "?", _) => Self::Help,
-            ("members" | "who", _) => Self::Members,
-            ("history", "") => Self::History(Self::HISTORY),
-            ("history", number) => {
-                number.parse().map_or_else(|_| Self::Unknown(line.to_owned()), Self::History)
-            }
-            ("quit" | "q" | "exit", _) => Self::Quit,
-            _ => Self::Unknown(line.to_owned()),
-        }
-    }
-}
+/// The room that is typed in; another one when the person goes there.
+pub(super) type Here = Arc<Mutex<Publisher>>;
 
 /// Told of every key: tells the room that somebody types, and the person how a command goes on.
 struct Keys {
-    publisher: Publisher,
+    here: Here,
     style: Style,
 }
 
@@ -103,7 +56,9 @@ impl Hinter for Keys {
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
         if !line.starts_with('/') {
             // Without a connection nobody can be told, and nobody has to.
-            let _ = self.publisher.typing(!line.is_empty());
+            if let Ok(here) = self.here.lock() {
+                let _ = here.typing(!line.is_empty());
+            }
             return None;
         }
         let (command, _) =
@@ -135,9 +90,9 @@ pub(super) struct Keyboard {
 }
 
 impl Keyboard {
-    pub(super) fn new(publisher: Publisher, style: Style, erases: bool) -> rustyline::Result<Self> {
+    pub(super) fn new(here: Here, style: Style, erases: bool) -> rustyline::Result<Self> {
         let mut editor = Editor::new()?;
-        editor.set_helper(Some(Keys { publisher, style }));
+        editor.set_helper(Some(Keys { here, style }));
         editor.bind_sequence(KeyEvent::ctrl('c'), EventHandler::Conditional(Box::new(ClearOrQuit)));
         Ok(Self { editor, erases })
     }
@@ -174,32 +129,5 @@ impl Keyboard {
         let mut out = io::stdout().lock();
         // Only beauty is lost if it fails.
         let _ = write!(out, "\u{1b}[{rows}A\u{1b}[J").and_then(|()| out.flush());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_words_or_commands() {
-        let cases = [
-            ("hello", Input::Say("hello".into())),
-            (" /help", Input::Say(" /help".into())),
-            ("//shrug", Input::Say("/shrug".into())),
-            ("", Input::Nothing),
-            ("   ", Input::Nothing),
-            ("/help", Input::Help),
-            ("/members", Input::Members),
-            ("/history", Input::History(50)),
-            ("/history 200", Input::History(200)),
-            ("/history many", Input::Unknown("/history many".into())),
-            ("/quit", Input::Quit),
-            ("/nonsense", Input::Unknown("/nonsense".into())),
-            ("/", Input::Unknown("/".into())),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(Input::read(line), expected, "{line:?}");
-        }
     }
 }

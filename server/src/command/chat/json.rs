@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 
 use ringwire_client as client;
-use ringwire_client::{Error, Kind, Party, Published, Session, State};
+use ringwire_client::{
+    ConversationKind, Error, Kind, Party, PresenceState, Published, ReceiptKind, Session, State, UserId,
+};
 use serde::Serialize;
 
 use super::render::role;
@@ -30,6 +32,20 @@ pub(super) enum Event<'a> {
     Message(Message<'a>),
     /// All that was there before has been printed.
     CaughtUp { head: u64 },
+    /// A member types, or has stopped.
+    Typing { user: String, name: Option<&'a str>, active: bool },
+    /// A member has read up to there, or a device of the member has it.
+    Receipt { user: String, name: Option<&'a str>, kind: &'static str, sequence: u64, time_ms: u64 },
+    /// How many members are there and how far they are.
+    Counts { online: u32, sequence: u64, delivered: u32, read: u32 },
+    /// A watched user came, went or changed.
+    Presence { user: String, name: Option<&'a str>, state: &'static str, seen_ms: u64 },
+    /// The user's rooms.
+    Inbox { rooms: Vec<Room<'a>>, complete: bool },
+    /// The members, as the command of that line asked.
+    Members { line: u64, members: Vec<Member<'a>> },
+    /// The command of that line is carried out.
+    Done { line: u64, text: &'a str },
     /// A line of the input is accepted.
     Ack { line: u64, sequence: u64, time_ms: u64, durability: String, duplicate: bool },
     /// Messages that the server does not have any more.
@@ -79,7 +95,90 @@ pub(super) struct Message<'a> {
     role: Option<&'static str>,
 }
 
+/// A room of the user.
+#[derive(Debug, Serialize)]
+pub(super) struct Room<'a> {
+    conversation: String,
+    name: &'a str,
+    kind: &'static str,
+    role: &'static str,
+    head: u64,
+    read: u64,
+    delivered: u64,
+    unread: u64,
+    muted_until_ms: u64,
+    time_ms: u64,
+}
+
+/// A member of a room.
+#[derive(Debug, Serialize)]
+pub(super) struct Member<'a> {
+    user: String,
+    name: &'a str,
+    role: &'static str,
+}
+
 impl<'a> Event<'a> {
+    pub(super) fn typing(user: UserId, name: Option<&'a str>, active: bool) -> Self {
+        Self::Typing { user: user.to_string(), name, active }
+    }
+
+    pub(super) fn receipt(
+        user: UserId,
+        name: Option<&'a str>,
+        kind: ReceiptKind,
+        sequence: u64,
+        time_ms: u64,
+    ) -> Self {
+        let kind = match kind {
+            ReceiptKind::Read => "read",
+            ReceiptKind::Delivered => "delivered",
+        };
+        Self::Receipt { user: user.to_string(), name, kind, sequence, time_ms }
+    }
+
+    pub(super) fn counts(counts: client::Counts) -> Self {
+        let client::Counts { online, sequence, delivered, read } = counts;
+        Self::Counts { online, sequence, delivered, read }
+    }
+
+    pub(super) fn presence(user: UserId, name: Option<&'a str>, state: PresenceState, seen_ms: u64) -> Self {
+        let state = match state {
+            PresenceState::Online => "online",
+            PresenceState::Away => "away",
+            PresenceState::Offline => "offline",
+        };
+        Self::Presence { user: user.to_string(), name, state, seen_ms }
+    }
+
+    pub(super) fn inbox(entries: &'a [client::InboxEntry], complete: bool) -> Self {
+        let room = |entry: &'a client::InboxEntry| Room {
+            conversation: entry.conversation.to_string(),
+            name: &entry.name,
+            kind: match entry.kind {
+                ConversationKind::Group => "group",
+                ConversationKind::Direct => "direct",
+            },
+            role: role(entry.role),
+            head: entry.head,
+            read: entry.read,
+            delivered: entry.delivered,
+            unread: entry.unread,
+            muted_until_ms: entry.muted_until_ms,
+            time_ms: entry.time_ms,
+        };
+        Self::Inbox { rooms: entries.iter().map(room).collect(), complete }
+    }
+
+    pub(super) fn members(line: u64, members: &'a [client::Member]) -> Self {
+        let member = |member: &'a client::Member| Member {
+            user: member.user.to_string(),
+            name: &member.name,
+            role: role(member.role),
+        };
+        Self::Members { line, members: members.iter().map(member).collect() }
+    }
+
     pub(super) fn joined(session: &'a Session, membership: &'a client::Membership) -> Self {
         Self::Joined {
             room: &membership.name,
@@ -231,6 +330,59 @@ mod tests {
             &Event::state(&State::Connecting { attempt: 2 }),
             r#"{"event":"state","state":"connecting","attempt":2}"#,
         );
+    }
+
+    #[test]
+    fn news_about_people_are_written_as_the_help_says() {
+        let user = UserId::from_name("ada");
+        check(
+            &Event::typing(user, Some("ada"), true),
+            &format!(r#"{{"event":"typing","user":"{user}","name":"ada","active":true}}"#),
+        );
+        check(
+            &Event::receipt(user, None, ReceiptKind::Read, 7, 8),
+            &format!(
+                r#"{{"event":"receipt","user":"{user}","name":null,"kind":"read","sequence":7,"time_ms":8}}"#
+            ),
+        );
+        check(
+            &Event::presence(user, None, PresenceState::Away, 0),
+            &format!(r#"{{"event":"presence","user":"{user}","name":null,"state":"away","seen_ms":0}}"#),
+        );
+        let counts = client::Counts { online: 1, sequence: 2, delivered: 3, read: 4 };
+        let expected = r#"{"event":"counts","online":1,"sequence":2,"delivered":3,"read":4}"#;
+        check(&Event::counts(counts), expected);
+        let conversation = ConversationId::from_name("r");
+        let entry = client::InboxEntry {
+            conversation,
+            name: "r".into(),
+            head: 9,
+            read: 1,
+            delivered: 2,
+            unread: 3,
+            muted_until_ms: 4,
+            time_ms: 5,
+            role: client::Role::Admin,
+            kind: ConversationKind::Direct,
+        };
+        let room = format!(
+            r#"{{"conversation":"{conversation}","name":"r","kind":"direct","role":"admin","head":9,"read":1,"#
+        );
+        check(
+            &Event::inbox(&[entry], true),
+            &format!(
+                r#"{{"event":"inbox","rooms":[{room}"delivered":2,"unread":3,"muted_until_ms":4,"time_ms":5}}],"complete":true}}"#
+            ),
+        );
+        let member = client::Member { user, name: "ada".into(), role: client::Role::Owner };
+        check(
+            &Event::members(3, &[member]),
+            &format!(
+                r#"{{"event":"members","line":3,"members":[{{"user":"{user}","name":"ada","role":"owner"}}]}}"#
+            ),
+        );
+        let done = r#"{"event":"done","line":4,"text":"bob is a member now"}"#;
+        check(&Event::Done { line: 4, text: "bob is a member now" }, done);
     }
 
     #[test]

@@ -2,15 +2,25 @@
 //!
 //! ```text
 //! ──────── Monday 23 November 2026 ────────
-//! 14:02 ada       hello, is anybody there?
-//! 14:02 —         bob joined
-//! 14:03 bob       yes                          (✓ behind one's own)
+//! 14:02 7 ada  hello, is anybody there?
+//! 14:02 — bob joined
+//! 14:03 9 bob  yes                          (✓ behind one's own)
+//!         👍 2
+//! 14:04 — ada edited 7: hello, is somebody there?
 //! ```
+//!
+//! Messages have their numbers, for `/edit`, `/delete` and `/react`. What is already on the screen stays there: that it has
+//! changed is a line of its own; what is drawn later, on entry or from history, is drawn as it stands.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use ringwire_client::{Action, Gap, Kind, Member, Message, Role, UserId};
+use ringwire_client::timeline::Entry;
+use ringwire_client::{
+    Action, ConversationId, ConversationKind, Gap, InboxEntry, Kind, Member, Message, Role, UserId,
+};
 use unicode_width::UnicodeWidthStr;
 
 use super::style::Style;
@@ -58,15 +68,83 @@ impl Renderer {
         let sender = text::name(&name(message.sender), NAME_COLUMNS);
         let own = message.sender == self.me;
         let body = if own { format!("{} ✓", body(message)) } else { body(message) };
-        let head = format!("{time} {sender}  ");
+        let number = message.sequence;
+        let head = format!("{time} {number} {sender}  ");
         let drawn = self.block(&head, &body, |_, row| row.to_owned());
         // The head is as wide as it was measured; only now it gets its colours.
-        let coloured = format!("{} {}  ", self.style.dim(&time), self.style.name(message.sender, &sender));
+        let numbered = self.style.dim(&format!("{time} {number}"));
+        let coloured = format!("{numbered} {}  ", self.style.name(message.sender, &sender));
         out.push_str(&drawn.replacen(&head, &coloured, 1));
         if own {
             out.truncate(out.len() - "✓\n".len());
             out.push_str(&self.style.good("✓"));
             out.push('\n');
+        }
+        out
+    }
+
+    /// The lines of a message as it stands now: its content after all edits, its reactions, or that it was deleted.
+    pub(super) fn entry(&mut self, sequence: u64, entry: &Entry, name: impl Fn(UserId) -> String) -> String {
+        let Some(content) = entry.content() else {
+            let Some(deleted) = entry.deleted() else { return String::new() };
+            let who = text::name(&name(deleted.sender), NAME_COLUMNS);
+            return self.note(&format!("{sequence} was deleted by {who}"));
+        };
+        let original = entry.message().unwrap_or(content);
+        let mut message = Message { sequence, body: content.body.clone(), ..original.clone() };
+        if entry.is_edited() {
+            if message.kind == Kind::Edit {
+                (message.kind, message.reference) = (Kind::Text, 0);
+            }
+            message.body = [&message.body[..], " (edited)".as_bytes()].concat().into();
+        }
+        let mut out = self.message(&message, name);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for reaction in entry.reactions() {
+            *counts.entry(reaction.text().unwrap_or("?")).or_default() += 1;
+        }
+        if !counts.is_empty() {
+            let counts = counts.into_iter().map(|(reaction, count)| format!("{reaction} {count}"));
+            let line = text::in_line(&counts.collect::<Vec<_>>().join("  "));
+            out.push_str(&self.block(INDENT, &line, Style::dim));
+        }
+        out
+    }
+
+    /// What somebody has done to a message that is on the screen already; `content` is what it says now, if it is known.
+    pub(super) fn amendment(
+        &self,
+        by: &Message,
+        content: Option<&str>,
+        name: impl Fn(UserId) -> String,
+    ) -> String {
+        let who = text::name(&name(by.sender), NAME_COLUMNS);
+        let number = by.reference;
+        let said = content.map(|content| format!(": {}", short(content))).unwrap_or_default();
+        self.note(&match by.kind {
+            Kind::Edit => format!("{who} edited {number}: {}", by.text().unwrap_or("(not text)")),
+            Kind::Delete => format!("{who} deleted {number}"),
+            _ if by.body.is_empty() => format!("{who} took the reaction to {number} back"),
+            _ => format!("{who} reacts with {} to {number}{said}", by.text().unwrap_or("?")),
+        })
+    }
+
+    /// The user's rooms, numbered; `here` is the one on the screen.
+    pub(super) fn inbox(&self, entries: &[InboxEntry], here: ConversationId) -> String {
+        let mut out = self.note(&counted(entries.len(), "room"));
+        for (number, entry) in (1..).zip(entries) {
+            let unread = match entry.unread {
+                0 => "nothing new".to_owned(),
+                count => format!("{count} unread"),
+            };
+            let kind = if entry.kind == ConversationKind::Direct { ", direct" } else { "" };
+            let muted = if entry.muted_until_ms > 0 { ", muted" } else { "" };
+            let mark = if entry.conversation == here { ", here" } else { "" };
+            let about = self.style.dim(&format!("{unread}{kind}{muted}{mark}"));
+            out.push_str(&format!(
+                "{INDENT}{number} {} {about}\n",
+                text::name(&entry.name, 2 * NAME_COLUMNS)
+            ));
         }
         out
     }
@@ -128,17 +206,25 @@ impl Renderer {
         self.aside("✗", note, Style::bad)
     }
 
-    /// The members, by role and name.
-    pub(super) fn members(&self, members: &[Member]) -> String {
+    /// The members, by role and name; `about` says what else is known of one.
+    pub(super) fn members(&self, members: &[Member], about: impl Fn(UserId) -> String) -> String {
         let mut sorted: Vec<&Member> = members.iter().collect();
         sorted.sort_by(|a, b| b.role.cmp(&a.role).then_with(|| a.name.cmp(&b.name)));
         let mut out = self.note(&counted(members.len(), "member"));
         for member in sorted {
             let name = self.style.name(member.user, &text::name(&member.name, NAME_COLUMNS));
-            out.push_str(&format!("{INDENT}{name} {}\n", self.style.dim(role(member.role))));
+            let known = format!("{}{}", role(member.role), about(member.user));
+            out.push_str(&format!("{INDENT}{name} {}\n", self.style.dim(&known)));
         }
         out
     }
+}
+
+/// The beginning of a content, to be quoted.
+fn short(content: &str) -> String {
+    let line = text::in_line(content);
+    let end = line.char_indices().nth(30).map_or(line.len(), |(at, _)| at);
+    if end < line.len() { format!("“{}…”", &line[..end]) } else { format!("“{line}”") }
 }
 
 /// So many of something.
@@ -177,6 +263,7 @@ fn notice(message: &Message, name: impl Fn(UserId) -> String) -> Option<String> 
     let who = text::name(membership.name, NAME_COLUMNS);
     let by = || text::name(&name(message.sender), NAME_COLUMNS);
     Some(match membership.action {
+        Action::Created if membership.kind == ConversationKind::Direct => format!("{who} began this"),
         Action::Created => format!("{who} created {}", text::in_line(membership.conversation_name)),
         Action::Joined => format!("{who} joined"),
         Action::Left => format!("{who} left"),
@@ -204,8 +291,6 @@ fn body(message: &Message) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ringwire_client::ConversationId;
-
     use super::*;
 
     /// 23 November 2026, 23:30 UTC.
@@ -237,19 +322,22 @@ mod tests {
     fn a_day_is_named_once() {
         let mut renderer = renderer();
         let first = renderer.message(&message(Kind::Text, "bob", b"hi"), name);
-        assert_eq!(first, "──────── Monday 23 November 2026 ────────\n23:30 bob  hi\n");
-        assert_eq!(renderer.message(&message(Kind::Text, "bob", b"ho"), name), "23:30 bob  ho\n");
+        assert_eq!(first, "──────── Monday 23 November 2026 ────────\n23:30 7 bob  hi\n");
+        assert_eq!(renderer.message(&message(Kind::Text, "bob", b"ho"), name), "23:30 7 bob  ho\n");
         let mut next = message(Kind::Text, "bob", b"morning");
         next.time_ms += 3_600_000;
         let next = renderer.message(&next, name);
-        assert_eq!(next, "──────── Tuesday 24 November 2026 ────────\n00:30 bob  morning\n");
+        assert_eq!(next, "──────── Tuesday 24 November 2026 ────────\n00:30 7 bob  morning\n");
     }
 
     #[test]
     fn ones_own_messages_have_their_mark() {
         let mut renderer = renderer();
         renderer.message(&message(Kind::Text, "bob", b"hi"), name);
-        assert_eq!(renderer.message(&message(Kind::Text, "me", b"a\nb"), name), "23:30 me  a\n        b ✓\n");
+        assert_eq!(
+            renderer.message(&message(Kind::Text, "me", b"a\nb"), name),
+            "23:30 7 me  a\n        b ✓\n"
+        );
     }
 
     #[test]
@@ -257,19 +345,55 @@ mod tests {
         let mut renderer = renderer();
         renderer.message(&message(Kind::Text, "bob", b"hi"), name);
         let cases = [
-            (Kind::Edit, &b"better"[..], "23:30 bob  (edits 3) better\n"),
-            (Kind::Delete, b"", "23:30 bob  (deletes 3)\n"),
-            (Kind::Reaction, "👍".as_bytes(), "23:30 bob  (reacts to 3) 👍\n"),
-            (Kind::Application, b"\0\x01", "23:30 bob  (application message of 2 bytes)\n"),
-            (Kind::Unknown, b"?", "23:30 bob  (not supported here)\n"),
+            (Kind::Edit, &b"better"[..], "23:30 7 bob  (edits 3) better\n"),
+            (Kind::Delete, b"", "23:30 7 bob  (deletes 3)\n"),
+            (Kind::Reaction, "👍".as_bytes(), "23:30 7 bob  (reacts to 3) 👍\n"),
+            (Kind::Application, b"\0\x01", "23:30 7 bob  (application message of 2 bytes)\n"),
+            (Kind::Unknown, b"?", "23:30 7 bob  (not supported here)\n"),
             (Kind::System, b"maintenance at noon", "23:30 — maintenance at noon\n"),
-            (Kind::Membership, b"broken", "23:30 bob  (not supported here)\n"),
-            (Kind::Text, b"\xff\xfe", "23:30 bob  (not text)\n"),
-            (Kind::Text, b"", "23:30 bob  \n"),
+            (Kind::Membership, b"broken", "23:30 7 bob  (not supported here)\n"),
+            (Kind::Text, b"\xff\xfe", "23:30 7 bob  (not text)\n"),
+            (Kind::Text, b"", "23:30 7 bob  \n"),
         ];
         for (kind, body, expected) in cases {
             assert_eq!(renderer.message(&message(kind, "bob", body), name), expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_is_drawn_later_is_drawn_as_it_stands() {
+        let mut renderer = renderer();
+        let mut timeline = ringwire_client::Timeline::new();
+        let mut say = |sequence, kind: Kind, sender: &str, reference, body: &str| {
+            timeline.apply(&Message { sequence, reference, ..message(kind, sender, body.as_bytes()) });
+        };
+        say(3, Kind::Text, "bob", 0, "helo");
+        say(4, Kind::Text, "bob", 0, "secret");
+        say(5, Kind::Edit, "bob", 3, "hello");
+        say(6, Kind::Delete, "me", 4, "");
+        say(7, Kind::Reaction, "me", 3, "👍");
+        say(8, Kind::Reaction, "bob", 3, "👍");
+        let drawn: String =
+            timeline.iter().map(|(sequence, entry)| renderer.entry(sequence, entry, name)).collect();
+        let rows: Vec<&str> = drawn.lines().skip(1).collect();
+        assert_eq!(rows, ["23:30 3 bob  hello (edited)", "        👍 2", "      — 4 was deleted by me"]);
+    }
+
+    #[test]
+    fn what_is_on_the_screen_is_changed_by_a_line_of_its_own() {
+        let renderer = renderer();
+        let line = |kind, body: &str, content| {
+            let by = message(kind, "bob", body.as_bytes());
+            renderer.amendment(&by, content, name)
+        };
+        assert_eq!(line(Kind::Edit, "better", None), "      — bob edited 3: better\n");
+        assert_eq!(line(Kind::Delete, "", Some("gone")), "      — bob deleted 3\n");
+        assert_eq!(line(Kind::Reaction, "", None), "      — bob took the reaction to 3 back\n");
+        let long = "a very long message that nobody wants to read again";
+        let expected = "      — bob reacts with 👍 to 3: “a very long message that nobod…”\n";
+        assert_eq!(line(Kind::Reaction, "👍", Some(long)), expected);
+        let evil = line(Kind::Edit, "\u{1b}[2J\nx", None);
+        assert!(!evil.trim_end().chars().any(char::is_control), "{evil:?}");
     }
 
     #[test]
@@ -279,7 +403,7 @@ mod tests {
         let fake = format!("{}23:31 me  I agree", "x ".repeat(14));
         let drawn = renderer.message(&message(Kind::Text, "bob", fake.as_bytes()), name);
         let rows: Vec<&str> = drawn.lines().skip(1).collect();
-        assert!(rows.len() > 1 && rows[0].starts_with("23:30 bob  "), "{rows:?}");
+        assert!(rows.len() > 1 && rows[0].starts_with("23:30 7 bob  "), "{rows:?}");
         assert!(rows[1..].iter().all(|row| row.starts_with(INDENT)), "{rows:?}");
         assert!(rows.iter().all(|row| row.width() <= 40), "{rows:?}");
     }

@@ -1,5 +1,7 @@
 //! The chat of a script: lines in, messages or events out, an exit code that can be relied on.
 
+mod commands;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, Write};
@@ -7,10 +9,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use ringwire_client::{
-    Client, Conversation, Draft, Error, Kind, Message, Publisher, Receipt, Session, State, Update,
+    Client, ClientEvent, Conversation, Draft, Error, Kind, Message, Publisher, Receipt, Session, Settings,
+    State, Update, UserId,
 };
 use tokio::io::BufReader;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::Outcome;
@@ -18,6 +21,7 @@ use super::json::Event;
 use super::lines::{Line, Lines};
 use super::render::utc;
 use super::{ChatArgs, Ended, text};
+use commands::{Asked, answered};
 
 /// Lines that wait for their acknowledgement; beyond it no more are read.
 const PENDING_MAX: usize = 512;
@@ -26,7 +30,7 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
     let device = args.device(false)?;
     let mut out = Output { json: args.json, broken: false };
     let entered = enter(args, device.id, &mut out).await;
-    let (client, conversation, session) = match entered {
+    let (client, conversation, session, entered_events) = match entered {
         Ok(entered) => entered,
         Err(error) => {
             out.error(&error, None);
@@ -40,6 +44,11 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
         conversation,
         session,
         state: client.watch_state(),
+        events: entered_events,
+        client: client.clone(),
+        asked: None,
+        settings: Settings::default(),
+        since: Instant::now(),
         pending: VecDeque::new(),
         held: None,
         line: 0,
@@ -60,8 +69,17 @@ async fn enter(
     args: &ChatArgs,
     device: ringwire_client::DeviceId,
     out: &mut Output,
-) -> Result<(Client, Conversation, Session), Error> {
-    let client = args.client().device(device).connect_timeout(args.timeout).connect().await?;
+) -> Result<Entered, Error> {
+    let builder = args.client().device(device).connect_timeout(args.timeout);
+    let client = if args.inbox { builder.inbox() } else { builder }.connect_lazy()?;
+    // Listened for before the connection is there, so that nothing is missed.
+    let events = client.events();
+    let mut connected = client.watch_state();
+    let settled = |state: &State| !matches!(state, State::Connecting { .. });
+    let outcome = connected.wait_for(settled).await.map(|state| state.clone()).unwrap_or(State::Closed);
+    if let State::Disconnected { error, .. } | State::Failed(error) = outcome {
+        return Err(error);
+    }
     let state = client.state();
     out.state(&state);
     let State::Connected(session) = state else { return Err(Error::Network("lost at once".to_owned())) };
@@ -69,8 +87,17 @@ async fn enter(
     if let Some(membership) = conversation.membership() {
         out.event(&Event::joined(&session, &membership));
     }
-    Ok((client, conversation, session))
+    if args.counts {
+        conversation.watch_counts(true).await?;
+    }
+    if !args.watch.is_empty() {
+        let known = |name: &String| conversation.user_of(name).unwrap_or_else(|| UserId::from_name(name));
+        client.watch(args.watch.iter().map(known).collect()).await?;
+    }
+    Ok((client, conversation, session, events))
 }
+
+type Entered = (Client, Conversation, Session, broadcast::Receiver<ClientEvent>);
 
 struct Script<'a> {
     args: &'a ChatArgs,
@@ -79,10 +106,16 @@ struct Script<'a> {
     publisher: Publisher,
     session: Session,
     state: watch::Receiver<State>,
+    events: broadcast::Receiver<ClientEvent>,
+    client: Client,
+    /// The command that is being carried out, with its line.
+    asked: Option<Asked>,
+    settings: Settings,
+    since: Instant,
     /// Lines on their way, with their numbers.
     pending: VecDeque<(u64, Receipt)>,
     /// A line that waits for room in the outbox.
-    held: Option<(u64, String)>,
+    held: Option<(u64, Draft)>,
     line: u64,
     received: u64,
     refused: u64,
@@ -110,7 +143,8 @@ impl Script<'_> {
                 return if self.refused > 0 { Outcome::LinesRefused } else { Outcome::Clean };
             }
             self.patience.waiting(self.input_ended && (!self.all_sent() || self.is_catching_up()));
-            let room = self.held.is_none() && !self.input_ended && self.pending.len() < PENDING_MAX;
+            let busy = self.held.is_some() || self.asked.is_some();
+            let room = !busy && !self.input_ended && self.pending.len() < PENDING_MAX;
             tokio::select! {
                 line = lines.next(), if room => self.on_line(line),
                 ready = room_for(&self.publisher, self.held.as_ref()), if self.held.is_some() => match ready {
@@ -124,6 +158,11 @@ impl Script<'_> {
                         Err(error) => self.on_refused(line, &error),
                     }
                 }
+                (line, answer) = answered(&mut self.asked), if self.asked.is_some() => {
+                    self.asked = None;
+                    self.on_answer(line, answer);
+                }
+                event = self.events.recv() => self.on_event(event),
                 update = self.conversation.next_update() => self.on_update(update),
                 changed = self.state.changed() => {
                     if changed.is_ok() {
@@ -142,7 +181,7 @@ impl Script<'_> {
 
     /// Whether the input has ended and every line of it has its answer.
     fn all_sent(&self) -> bool {
-        self.input_ended && self.held.is_none() && self.pending.is_empty()
+        self.input_ended && self.held.is_none() && self.asked.is_none() && self.pending.is_empty()
     }
 
     fn is_catching_up(&self) -> bool {
@@ -162,10 +201,7 @@ impl Script<'_> {
         match line {
             Ok(Some(Line::Whole(bytes))) if bytes.is_empty() => {}
             Ok(Some(Line::Whole(bytes))) => match String::from_utf8(bytes) {
-                Ok(text) => {
-                    self.held = Some((self.line, text));
-                    self.publish_held();
-                }
+                Ok(text) => self.on_text(text),
                 Err(_) => self.on_refused(self.line, &Error::Invalid("a line that is not UTF-8".to_owned())),
             },
             Ok(Some(Line::TooLong(bytes))) => {
@@ -179,11 +215,16 @@ impl Script<'_> {
         }
     }
 
+    fn name_of(&self, user: UserId) -> Option<String> {
+        let asked_for = || self.args.watch.iter().find(|name| UserId::from_name(name) == user).cloned();
+        self.conversation.name_of(user).or_else(asked_for)
+    }
+
     fn publish_held(&mut self) {
-        let Some((line, text)) = self.held.take() else { return };
-        match self.publisher.publish_queued(Draft::text(text.as_str())) {
+        let Some((line, draft)) = self.held.take() else { return };
+        match self.publisher.publish_queued(draft.clone()) {
             Ok(receipt) => self.pending.push_back((line, receipt)),
-            Err(Error::OutboxFull { .. }) => self.held = Some((line, text)),
+            Err(Error::OutboxFull { .. }) => self.held = Some((line, draft)),
             Err(error) => self.on_refused(line, &error),
         }
     }
@@ -215,6 +256,15 @@ impl Script<'_> {
                 self.caught_up = true;
                 self.out.event(&Event::CaughtUp { head });
             }
+            Some(Update::Typing { user, active }) => {
+                let name = self.name_of(user);
+                self.out.event(&Event::typing(user, name.as_deref(), active));
+            }
+            Some(Update::Receipt { user, sequence, time_ms, kind }) => {
+                let name = self.name_of(user);
+                self.out.event(&Event::receipt(user, name.as_deref(), kind, sequence, time_ms));
+            }
+            Some(Update::Counts(counts)) => self.out.event(&Event::counts(counts)),
             Some(_) => {}
             None => self.ended = Some(self.conversation.ended().unwrap_or(Error::NotJoined)),
         }
@@ -243,9 +293,9 @@ impl Script<'_> {
     }
 }
 
-async fn room_for(publisher: &Publisher, held: Option<&(u64, String)>) -> Result<(), Error> {
+async fn room_for(publisher: &Publisher, held: Option<&(u64, Draft)>) -> Result<(), Error> {
     match held {
-        Some((_, text)) => publisher.ready(text.len()).await,
+        Some((_, draft)) => publisher.ready(draft.body.len()).await,
         None => std::future::pending().await,
     }
 }

@@ -1,25 +1,31 @@
 //! The chat of a person: messages scroll, the input line stays, what is not acknowledged yet is said so.
 //!
 //! One's own words leave the input line and come back as a message with ✓, in the place that the server gave them. If that
-//! takes longer than a moment they are shown dimly as being on their way.
+//! takes longer than a moment they are shown dimly as being on their way. What was there before is drawn as it stands when
+//! all of it has come. What commands do is in `terminal/commands.rs`.
+
+mod commands;
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use ringwire_client::{
-    Client, Conversation, Direction, Draft, Error, History, Member, Message, Published, Receipt, Start,
-    State, Update, UserId,
+    Client, ClientEvent, Conversation, ConversationKind, Counts, Draft, Error, History, Kind, Member,
+    Message, Published, Receipt, ReceiptKind, Session, Settings, Start, State, Timeline, Update, UserId,
 };
 use rustyline::ExternalPrinter;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::command::Input;
 use super::exit::Outcome;
-use super::input::{COMMANDS, Input, Keyboard};
+use super::input::{Here, Keyboard};
+use super::notices::Notices;
 use super::render::{Renderer, counted};
 use super::{ChatArgs, Ended};
 
@@ -29,6 +35,12 @@ const ENTRY_MESSAGES: u32 = 50;
 const MOMENT: Duration = Duration::from_millis(400);
 /// How often the server is told up to where has been read.
 const READ_EVERY: Duration = Duration::from_secs(2);
+/// Rooms up to this size say who is there; larger ones how many.
+const WATCHED_ROOM_MAX: u32 = 100;
+/// After a change of members, the watch is renewed so much later: changes come in crowds.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+/// Messages whose present state is known, for what is said about them.
+const TIMELINE_MAX: u64 = 2_000;
 /// How long leaving waits for acknowledgements.
 const GOODBYE: Duration = Duration::from_secs(10);
 
@@ -38,35 +50,47 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
     let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
     let nobody = Renderer::new(style, zone.clone(), UserId::ZERO);
     print(&nobody.note(&format!("connecting to {}", args.url)));
-    let (client, conversation, me) = match enter(args, device.id).await {
+    let (client, conversation, session) = match enter(args, device.id).await {
         Ok(entered) => entered,
         Err(error) => {
             print(&nobody.bad(&error.to_string()));
             return Ok(Outcome::of(&error));
         }
     };
-    let mut renderer = Renderer::new(style, zone, me);
+    let mut renderer = Renderer::new(style, zone, session.user);
     renderer.resize(columns());
-    let mut keyboard = Keyboard::new(conversation.publisher(), style, !args.is_dumb())
+    let here: Here = Arc::new(Mutex::new(conversation.publisher()));
+    let mut keyboard = Keyboard::new(here.clone(), style, !args.is_dumb())
         .map_err(|error| format!("cannot edit lines here: {error}"))?;
     let printer =
         keyboard.printer().map_err(|error| format!("cannot print above the input line: {error}"))?;
     let (inputs, receiver) = mpsc::unbounded_channel();
     let mut chat = Chat {
         state: client.watch_state(),
+        events: client.events(),
         client,
         conversation,
+        here,
+        session,
+        since: Instant::now(),
         renderer,
         printer,
         pending: VecDeque::new(),
         oldest: None,
         unread: None,
+        timeline: Timeline::new(),
+        entered: false,
+        own: None,
+        notices: Notices::default(),
+        counts: None,
+        watch_again: None,
+        settings: Settings::default(),
         lost: false,
         asked: Box::pin(std::future::pending()),
         over: None,
         refused: false,
     };
-    chat.greet(args);
+    chat.greet();
     let typing = tokio::task::spawn_blocking(move || keyboard.run(&inputs));
     chat.run(receiver).await;
     // It puts the terminal back in order.
@@ -77,14 +101,14 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
 async fn enter(
     args: &ChatArgs,
     device: ringwire_client::DeviceId,
-) -> Result<(Client, Conversation, UserId), Error> {
-    let client = args.client().device(device).connect().await?;
+) -> Result<(Client, Conversation, Session), Error> {
+    let client = args.client().inbox().device(device).connect().await?;
     let State::Connected(session) = client.state() else {
         return Err(Error::Network("lost at once".to_owned()));
     };
     let start = args.start().unwrap_or(Start::Last(ENTRY_MESSAGES));
     let conversation = client.join_from(&args.room, start).await?;
-    Ok((client, conversation, session.user))
+    Ok((client, conversation, session))
 }
 
 fn print(text: &str) {
@@ -105,12 +129,22 @@ struct Pending {
 enum Answer {
     Members(Result<Vec<Member>, Error>),
     History(Result<History, Error>),
+    /// Another room.
+    Entered(Result<Conversation, Error>),
+    /// Something is so now.
+    Done(Result<String, Error>),
 }
 
 struct Chat {
     client: Client,
     conversation: Conversation,
+    /// Where the keyboard tells that somebody types.
+    here: Here,
+    session: Session,
+    /// When the session began, for the server's clock.
+    since: Instant,
     state: watch::Receiver<State>,
+    events: broadcast::Receiver<ClientEvent>,
     renderer: Renderer,
     printer: Box<dyn ExternalPrinter + Send>,
     pending: VecDeque<Pending>,
@@ -118,6 +152,18 @@ struct Chat {
     oldest: Option<u64>,
     /// Shown, and the server has not been told, since then.
     unread: Option<(u64, Instant)>,
+    /// What the messages on the screen say now.
+    timeline: Timeline,
+    /// What was there before has been drawn.
+    entered: bool,
+    /// This user's last message.
+    own: Option<u64>,
+    notices: Notices,
+    /// How many are there, in a room that is too large to watch.
+    counts: Option<Counts>,
+    /// The members have changed, so others are to be watched, then.
+    watch_again: Option<Instant>,
+    settings: Settings,
     /// The person knows that there is no connection.
     lost: bool,
     /// The answer to the last command; a newer command takes its place.
@@ -129,22 +175,39 @@ struct Chat {
 }
 
 impl Chat {
-    fn greet(&mut self, args: &ChatArgs) {
-        let room = &args.room;
-        let count = self.conversation.membership().map_or(1, |membership| membership.members_count);
-        self.show(&self.renderer.note(&format!(
-            "in {room} with {}; /help lists the commands",
-            counted(count as usize, "member")
-        )));
-        if self
-            .conversation
-            .membership()
-            .is_some_and(|known| (known.members.len() as u32) < known.members_count)
-        {
-            // Names of the others are wanted for what is shown; nobody has to wait for them.
-            let publisher = self.conversation.publisher();
-            tokio::spawn(async move { publisher.members().await.is_ok() });
+    fn greet(&mut self) {
+        if let Some(membership) = self.conversation.membership() {
+            let me = self.session.user;
+            // The name of a direct conversation is made of ids; for people it is the one with the other.
+            let place = match membership.members.iter().find(|member| member.user != me) {
+                Some(other) if membership.kind == ConversationKind::Direct => {
+                    format!("alone with {}", other.name)
+                }
+                _ => {
+                    let count = counted(membership.members_count as usize, "member");
+                    format!("in {} with {count}", membership.name)
+                }
+            };
+            self.show(&self.renderer.note(&format!("{place}; /help lists the commands")));
         }
+        self.watch();
+    }
+
+    /// Lets the server tell who is there, or how many.
+    fn watch(&mut self) {
+        self.watch_again = None;
+        let count = self.conversation.membership().map_or(0, |membership| membership.members_count);
+        let (client, room, me) = (self.client.clone(), self.conversation.publisher(), self.session.user);
+        // A server that does not offer it refuses; then nothing is known of who is there, and everything else goes on.
+        tokio::spawn(async move {
+            let members = room.members().await?;
+            if count > WATCHED_ROOM_MAX {
+                room.watch_counts(true).await
+            } else {
+                let others = members.iter().map(|member| member.user).filter(|&user| user != me);
+                client.watch(others.collect()).await
+            }
+        });
     }
 
     async fn run(&mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
@@ -171,6 +234,9 @@ impl Chat {
                 }
                 () = at(moment) => self.show_pending(),
                 () = at(read) => self.tell_read(),
+                event = self.events.recv() => self.on_event(event),
+                () = at(self.notices.due()) => self.show_notices(),
+                () = at(self.watch_again) => self.watch(),
             }
         }
         self.show(&self.renderer.note("press Enter to leave"));
@@ -178,28 +244,14 @@ impl Chat {
         let _ = inputs.recv().await;
     }
 
-    fn on_input(&mut self, input: Input) {
-        match input {
-            Input::Say(text) => self.say(text),
-            Input::Help => {
-                let lines =
-                    COMMANDS.map(|(command, what)| self.renderer.note(&format!("{command:<9} {what}")));
-                self.show(&lines.concat());
-            }
-            Input::Members => {
-                let publisher = self.conversation.publisher();
-                self.asked = Box::pin(async move { Answer::Members(publisher.members().await) });
-            }
-            Input::History(count) => self.ask_history(count),
-            Input::Unknown(line) => {
-                self.show(&self.renderer.note(&format!("{line} is no command; /help lists them")))
-            }
-            Input::Nothing | Input::Quit => {}
-        }
+    fn say(&mut self, text: String) {
+        let draft = Draft::text(text.as_str());
+        self.publish(text, draft);
     }
 
-    fn say(&mut self, text: String) {
-        match self.conversation.publish_queued(Draft::text(text.as_str())) {
+    /// Publishes; `text` is what is shown of it until it comes back.
+    fn publish(&mut self, text: String, draft: Draft) {
+        match self.conversation.publish_queued(draft) {
             Ok(receipt) => {
                 let since = Instant::now();
                 self.pending.push_back(Pending { text, receipt, since, shown: false });
@@ -232,15 +284,16 @@ impl Chat {
     }
 
     fn on_update(&mut self, update: Option<Update>) {
+        let now = Instant::now();
         match update {
-            Some(Update::Message(message)) => {
-                self.oldest.get_or_insert(message.sequence);
-                let since = self.unread.map_or_else(Instant::now, |(_, since)| since);
-                self.unread = Some((message.sequence, since));
-                let lines = self.draw(&message);
-                self.show(&lines);
-            }
+            Some(Update::Message(message)) => self.on_message(now, &message),
             Some(Update::Gap(gap)) => self.show(&self.renderer.gap(gap)),
+            Some(Update::CaughtUp { .. }) if !self.entered => self.show_entry(),
+            Some(Update::Typing { user, active }) => self.notices.on_typing(now, user, active),
+            Some(Update::Receipt { user, sequence, kind: ReceiptKind::Read, .. }) => {
+                self.notices.on_read(now, user, sequence);
+            }
+            Some(Update::Counts(counts)) => self.counts = Some(counts),
             Some(_) => {}
             None => {
                 let error = self.conversation.ended().unwrap_or(Error::NotJoined);
@@ -250,11 +303,76 @@ impl Chat {
         }
     }
 
+    fn on_message(&mut self, now: Instant, message: &Message) {
+        let sequence = message.sequence;
+        self.oldest.get_or_insert(sequence);
+        let since = self.unread.map_or(now, |(_, since)| since);
+        self.unread = Some((sequence, since));
+        if message.sender == self.session.user && message.kind == Kind::Text {
+            self.own = Some(sequence);
+            self.notices.on_own(sequence);
+        }
+        if message.kind == Kind::Membership && self.entered {
+            self.watch_again.get_or_insert(now + WATCH_AGAIN);
+        }
+        // What is said about a message is said with what it was before.
+        let before =
+            message.amends().and_then(|sequence| self.timeline.get(sequence)?.text().map(str::to_owned));
+        self.timeline.apply(message);
+        self.timeline.forget_before(sequence.saturating_sub(TIMELINE_MAX));
+        if !self.entered {
+            return;
+        }
+        let lines = match message.amends() {
+            Some(_) => self.renderer.amendment(message, before.as_deref(), self.namer()),
+            None => self.draw(message),
+        };
+        self.show(&lines);
+    }
+
+    /// All that was there before has come: it is drawn as it stands.
+    fn show_entry(&mut self) {
+        self.entered = true;
+        let timeline = std::mem::take(&mut self.timeline);
+        let lines = self.draw_all(&timeline);
+        self.timeline = timeline;
+        self.show(&lines);
+    }
+
+    fn draw_all(&mut self, timeline: &Timeline) -> String {
+        self.renderer.resize(columns());
+        let name = namer(&self.conversation);
+        timeline.iter().map(|(sequence, entry)| self.renderer.entry(sequence, entry, &name)).collect()
+    }
+
     fn draw(&mut self, message: &Message) -> String {
         self.renderer.resize(columns());
-        let names = &self.conversation;
-        let name = |user: UserId| names.name_of(user).unwrap_or_else(|| user.to_string()[..8].to_owned());
-        self.renderer.message(message, name)
+        self.renderer.message(message, namer(&self.conversation))
+    }
+
+    fn namer(&self) -> impl Fn(UserId) -> String + '_ {
+        namer(&self.conversation)
+    }
+
+    fn on_event(&mut self, event: Result<ClientEvent, broadcast::error::RecvError>) {
+        let now = Instant::now();
+        match event {
+            Ok(ClientEvent::Presence { user, state, .. }) => self.notices.on_presence(now, user, state),
+            Ok(ClientEvent::Inbox { entries, .. }) => {
+                let here = self.conversation.id();
+                for entry in entries.iter().filter(|entry| entry.unread > 0 && entry.conversation != here) {
+                    self.notices.on_room(now, &entry.name);
+                }
+            }
+            // News that were lost are told again as they change; what is shown of them is no promise.
+            _ => {}
+        }
+    }
+
+    fn show_notices(&mut self) {
+        let lines = self.notices.take(namer(&self.conversation));
+        let lines: String = lines.iter().map(|line| self.renderer.note(line)).collect();
+        self.show(&lines);
     }
 
     fn on_state(&mut self, state: &State) {
@@ -276,38 +394,6 @@ impl Chat {
         if let Some((sequence, _)) = self.unread.take() {
             // It can fail only when it is over, which is told elsewhere.
             let _ = self.conversation.read(sequence);
-        }
-    }
-
-    fn ask_history(&mut self, count: u16) {
-        let Some(before) = self.oldest.and_then(|oldest| oldest.checked_sub(1)).filter(|&before| before > 0)
-        else {
-            return self.show(&self.renderer.note("there is nothing older"));
-        };
-        let publisher = self.conversation.publisher();
-        self.asked =
-            Box::pin(
-                async move { Answer::History(publisher.history(before, count, Direction::Backward).await) },
-            );
-    }
-
-    fn on_answer(&mut self, answer: Answer) {
-        match answer {
-            Answer::Members(Ok(members)) => self.show(&self.renderer.members(&members)),
-            Answer::History(Ok(history)) => {
-                self.oldest = history.messages.first().map(|message| message.sequence).or(self.oldest);
-                let mut lines = self.renderer.note(&counted(history.messages.len(), "older message"));
-                self.renderer.forget_day();
-                for message in &history.messages {
-                    lines.push_str(&self.draw(message));
-                }
-                lines.push_str(&self.renderer.note("end of older messages"));
-                self.renderer.forget_day();
-                self.show(&lines);
-            }
-            Answer::Members(Err(error)) | Answer::History(Err(error)) => {
-                self.show(&self.renderer.bad(&error.to_string()));
-            }
         }
     }
 
@@ -343,6 +429,11 @@ impl Chat {
             (None, false, false) => Outcome::Clean,
         }
     }
+}
+
+/// What users are called here; the beginning of the id for who was never heard of.
+fn namer(room: &Conversation) -> impl Fn(UserId) -> String {
+    |user| room.name_of(user).unwrap_or_else(|| user.to_string()[..8].to_owned())
 }
 
 /// Columns of the terminal, now.
