@@ -8,6 +8,7 @@ mod command;
 mod deed;
 mod device;
 mod exit;
+mod files;
 mod input;
 mod json;
 mod lines;
@@ -24,7 +25,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use ringwire_client::{Builder, Client, Start};
+use ringwire_client::media::Media;
+use ringwire_client::{Builder, Client, Error, Start};
 
 use device::Device;
 use exit::Outcome;
@@ -41,7 +43,7 @@ Off a terminal, or with --json:
   SEQUENCE <tab> TIME <tab> NAME <tab> TEXT, with line breaks, tabs and control characters escaped.
 
 With --commands, a line that begins with a slash is a command as on a terminal (/edit 12 TEXT, /react 12 +1,
-/delete 12, /invite NAME admin, /remove, /role, /mute, /members, /inbox, /away, /seen; numbers are needed), or
+/delete 12, /send FILE, /save 12 FILE, /invite NAME admin, /remove, /role, /mute, /members, /inbox, /away, /seen; numbers are needed), or
   /read 12     the user has read up to 12
   /typing      the user types; /typing off
 Two slashes send a line that begins with one. The next line waits for the answer to a command.
@@ -91,6 +93,9 @@ pub struct ChatArgs {
     /// The token that says who you are; without one, `dev:NAME`, which a server in development mode takes.
     #[arg(long, value_name = "TOKEN", env = "RINGWIRE_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Where files are sent and saved; without it, on port 7401 of the server, or behind the same proxy.
+    #[arg(long, value_name = "URL", env = "RINGWIRE_MEDIA_URL")]
+    media: Option<String>,
     /// Begin with the message of this number; 1: with the oldest that is kept.
     #[arg(long, value_name = "SEQUENCE")]
     from: Option<u64>,
@@ -159,9 +164,22 @@ pub fn run(args: ChatArgs) -> Result<ExitCode, String> {
 }
 
 impl ChatArgs {
+    fn token(&self) -> String {
+        self.token.clone().unwrap_or_else(|| format!("dev:{}", self.name))
+    }
+
+    /// Where files go, as far as the arguments say it.
+    fn media(&self) -> Result<Media, Error> {
+        let media = match &self.media {
+            Some(url) => Media::new(url, self.token()),
+            None => Media::beside(&self.url, self.token()),
+        };
+        media.map_err(Error::from)
+    }
+
     /// The client as the arguments describe it, without a device.
     fn client(&self) -> Builder {
-        let token = self.token.clone().unwrap_or_else(|| format!("dev:{}", self.name));
+        let token = self.token();
         Client::builder(&self.url).token(token).agent(concat!("ringwire-chat/", env!("CARGO_PKG_VERSION")))
     }
 

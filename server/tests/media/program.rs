@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -192,4 +193,47 @@ fn what_is_not_what_it_should_be_is_not_kept() {
         let error = ada.download(lobby, none, &folder.path().join("x"), |_| ()).await.unwrap_err();
         assert_eq!(refused(error), "no_such_object");
     });
+}
+
+/// `ringwire chat` as a script: its exit code and its events.
+fn chat(server: &Server, name: &str, lines: &str) -> (Option<i32>, Vec<serde_json::Value>) {
+    let media = format!("http://{}/v1/media", server.plane.unwrap());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringwire"))
+        .args(["chat", "--url", &server.url(), "--media", &media, "--as", name, "--room", "lobby"])
+        .args(["--commands", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+fn a_script_sends_a_file_and_another_saves_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (source, saved) = (folder.path().join("a cat.bin"), folder.path().join("saved"));
+    let bytes = content(700_000, 4);
+    std::fs::write(&source, &bytes).unwrap();
+    let (code, events) = chat(&server, "ada", &format!("/send {}\n", source.display()));
+    assert_eq!(code, Some(0), "{events:?}");
+    let done = events.iter().find(|event| event["event"] == "done").expect("it is done");
+    let text = done["text"].as_str().unwrap();
+    let sequence: u64 = text.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{text}"));
+    let (code, events) = chat(&server, "bob", &format!("/save {sequence} {}\n", saved.display()));
+    assert_eq!(code, Some(0), "{events:?}");
+    assert!(std::fs::read(&saved).unwrap() == bytes, "the content is the same");
+    // What cannot be is refused with whose fault it is, and changes nothing.
+    let wrong = format!("/save {sequence} {}\n/save 1\n/send /nonexistent\n", saved.display());
+    let (code, events) = chat(&server, "bob", &wrong);
+    assert_eq!(code, Some(5), "{events:?}");
+    let errors: Vec<_> = events.iter().filter(|event| event["event"] == "error").collect();
+    assert_eq!(errors.len(), 3, "{events:?}");
+    assert!(errors.iter().all(|error| error["fault"] == "caller"), "{errors:?}");
+    assert!(std::fs::read(&saved).unwrap() == bytes);
 }

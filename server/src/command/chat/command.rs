@@ -1,17 +1,20 @@
 //! What a person may do besides talking: lines that begin with a slash, read into what they ask for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ringwire_client::{Draft, Role};
 
 /// Every command, with what it does.
-pub(super) const COMMANDS: [(&str, &str); 16] = [
+pub(super) const COMMANDS: [(&str, &str); 18] = [
     ("/help", "this list; to send a line that begins with a slash, double it"),
     ("/members", "who is in the room, and who of them is there"),
     ("/history", "older messages; /history 200 for so many"),
     ("/edit", "/edit 12 TEXT changes message 12; without the number, your last one"),
     ("/delete", "/delete 12 takes message 12 back; without the number, your last one"),
     ("/react", "/react 12 👍; without the number, to the last message; /react 12 takes it back"),
+    ("/send", "/send FILE sends a file"),
+    ("/save", "/save 12 saves the file of message 12 here; /save 12 FILE under that name"),
     ("/invite", "/invite NAME makes NAME a member; /invite NAME admin, or reader, with that role"),
     ("/remove", "/remove NAME ends that membership"),
     ("/role", "/role NAME reader, member, admin or owner"),
@@ -33,6 +36,10 @@ pub(super) enum Input {
     Amend(Amend),
     /// To be asked of the server.
     Ask(Ask),
+    /// Send that file.
+    Send(PathBuf),
+    /// Save the file of that message, under that name or its own.
+    Save(u64, Option<PathBuf>),
     /// Somewhere else.
     Go(Place),
     /// Show the commands.
@@ -143,6 +150,12 @@ impl Input {
                 let (sequence, reaction) = numbered(rest);
                 Self::Amend(Amend::React(sequence, reaction.to_owned()))
             }
+            ("send", "") => wrong("/send"),
+            ("send", path) => Self::Send(path.into()),
+            ("save", _) => match numbered(rest) {
+                (Some(sequence), path) => Self::Save(sequence, (!path.is_empty()).then(|| path.into())),
+                (None, _) => wrong("/save"),
+            },
             ("invite", "") => wrong("/invite"),
             ("invite", _) => {
                 let (name, role) = with_role(rest).unwrap_or((rest, Role::Member));
@@ -251,6 +264,9 @@ mod tests {
             ("/react 👍", react(None, "👍")),
             ("/react 7 👍", react(Some(7), "👍")),
             ("/react 7", react(Some(7), "")),
+            ("/send a cat.png", Input::Send("a cat.png".into())),
+            ("/save 12", Input::Save(12, None)),
+            ("/save 12 my cat.png", Input::Save(12, Some("my cat.png".into()))),
             ("/invite bob", invite("bob", Role::Member)),
             ("/invite Bob B. Baker admin", invite("Bob B. Baker", Role::Admin)),
             ("/remove bob", Input::Ask(Ask::Remove("bob".into()))),
@@ -284,6 +300,9 @@ mod tests {
             "/edit 12",
             "/delete it",
             "/react",
+            "/send",
+            "/save",
+            "/save it",
             "/invite",
             "/remove",
             "/role bob",

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use ringwire_client::media::Attachment;
 use ringwire_client::timeline::Entry;
 use ringwire_client::{
     Action, ConversationId, ConversationKind, Gap, InboxEntry, Kind, Member, Message, Role, UserId,
@@ -24,7 +25,7 @@ use ringwire_client::{
 use unicode_width::UnicodeWidthStr;
 
 use super::style::Style;
-use super::text;
+use super::{files, text};
 
 /// Columns of names; longer ones are cut.
 const NAME_COLUMNS: usize = 16;
@@ -283,7 +284,13 @@ fn body(message: &Message) -> String {
         Kind::Edit => format!("(edits {reference}) {}", content()),
         Kind::Delete => format!("(deletes {reference})"),
         Kind::Reaction => format!("(reacts to {reference}) {}", content()),
-        Kind::Media => format!("(media) {}", content()),
+        Kind::Media => match Attachment::from_body(&message.body) {
+            Some(file) => {
+                let (name, size) = (text::in_line(&file.name), files::size(file.bytes));
+                format!("(file) {name}, {size}; /save {} saves it", message.sequence)
+            }
+            None => "(a file that is not supported here)".to_owned(),
+        },
         Kind::Application => format!("(application message of {} bytes)", message.body.len()),
         Kind::Membership | Kind::System | Kind::Unknown => "(not supported here)".to_owned(),
     }
@@ -349,6 +356,7 @@ mod tests {
             (Kind::Delete, b"", "23:30 7 bob  (deletes 3)\n"),
             (Kind::Reaction, "👍".as_bytes(), "23:30 7 bob  (reacts to 3) 👍\n"),
             (Kind::Application, b"\0\x01", "23:30 7 bob  (application message of 2 bytes)\n"),
+            (Kind::Media, b"\0", "23:30 7 bob  (a file that is not supported here)\n"),
             (Kind::Unknown, b"?", "23:30 7 bob  (not supported here)\n"),
             (Kind::System, b"maintenance at noon", "23:30 — maintenance at noon\n"),
             (Kind::Membership, b"broken", "23:30 7 bob  (not supported here)\n"),

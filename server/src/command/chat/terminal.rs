@@ -5,6 +5,7 @@
 //! all of it has come. What commands do is in `terminal/commands.rs`.
 
 mod commands;
+mod transfers;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -28,6 +29,7 @@ use super::input::{Here, Keyboard};
 use super::notices::Notices;
 use super::render::{Renderer, counted};
 use super::{ChatArgs, Ended};
+use transfers::Transfers;
 
 /// Messages shown on entry.
 const ENTRY_MESSAGES: u32 = 50;
@@ -85,6 +87,7 @@ pub(super) async fn run(args: &ChatArgs) -> Ended {
         counts: None,
         watch_again: None,
         settings: Settings::default(),
+        transfers: Transfers::new(args.media()),
         lost: false,
         asked: Box::pin(std::future::pending()),
         over: None,
@@ -164,6 +167,8 @@ struct Chat {
     /// The members have changed, so others are to be watched, then.
     watch_again: Option<Instant>,
     settings: Settings,
+    /// Files under way.
+    transfers: Transfers,
     /// The person knows that there is no connection.
     lost: bool,
     /// The answer to the last command; a newer command takes its place.
@@ -235,6 +240,7 @@ impl Chat {
                 () = at(moment) => self.show_pending(),
                 () = at(read) => self.tell_read(),
                 event = self.events.recv() => self.on_event(event),
+                news = self.transfers.next() => self.on_transfer(news),
                 () = at(self.notices.due()) => self.show_notices(),
                 () = at(self.watch_again) => self.watch(),
             }
@@ -414,6 +420,7 @@ impl Chat {
                     .warning(&format!("waiting for the server to take {}", counted(waiting, "message"))),
             );
         }
+        self.give_up_transfers();
         let shutdown = self.client.shutdown_within(GOODBYE).await;
         let mut unsent = !shutdown.is_clean();
         while let Some(pending) = self.pending.pop_front() {

@@ -1,6 +1,7 @@
 //! What commands do in a script: one at a time, each answered by an event that names its line.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use ringwire_client::{ClientEvent, Draft, Error, Member};
@@ -9,7 +10,7 @@ use tokio::sync::broadcast;
 use super::super::command::{Ask, Input};
 use super::super::json::Event;
 use super::super::render::role;
-use super::super::{deed, text};
+use super::super::{deed, files, text};
 use super::Script;
 
 /// A command that is being carried out.
@@ -49,6 +50,8 @@ impl Script<'_> {
                 }
             },
             Input::Ask(ask) => return self.ask(ask),
+            Input::Send(path) => return self.send(path),
+            Input::Save(sequence, path) => return self.save(sequence, path),
             Input::Members => {
                 let room = self.publisher.clone();
                 let members = async move { room.members().await.map(Answered::Members) };
@@ -68,6 +71,20 @@ impl Script<'_> {
         };
         self.held = Some((line, draft));
         self.publish_held();
+    }
+
+    fn send(&mut self, path: PathBuf) {
+        let (media, room) = (self.args.media(), self.publisher.clone());
+        let sent = async move { files::send(&media?, &room, &path, drop).await.map(Answered::Done) };
+        self.asked = Some(Asked { line: self.line, answer: Box::pin(sent) });
+    }
+
+    fn save(&mut self, sequence: u64, path: Option<PathBuf>) {
+        let (media, room) = (self.args.media(), self.publisher.clone());
+        let saved = async move {
+            files::save(&media?, &room, sequence, path.as_deref(), drop).await.map(Answered::Done)
+        };
+        self.asked = Some(Asked { line: self.line, answer: Box::pin(saved) });
     }
 
     fn on_wrong(&mut self, why: &str) {

@@ -17,6 +17,8 @@ impl Chat {
             Input::Say(text) => self.say(text),
             Input::Amend(amend) => self.amend(amend),
             Input::Ask(ask) => self.ask(ask),
+            Input::Send(path) => self.send(path),
+            Input::Save(sequence, path) => self.save(sequence, path),
             Input::Go(place) => self.go(place),
             Input::Help => {
                 let lines =
