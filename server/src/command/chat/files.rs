@@ -83,7 +83,7 @@ pub(super) async fn save(
 fn told(what: &str, say: impl Fn(String)) -> impl FnMut(Progress) {
     let mut step = 0;
     move |Progress { bytes, of }| {
-        let now = if of == 0 { STEPS } else { bytes.saturating_mul(STEPS) / of };
+        let now = bytes.saturating_mul(STEPS).checked_div(of).unwrap_or(STEPS);
         if now > step && now < STEPS {
             say(format!("{what}: {} % of {}", now * 100 / STEPS, size(of)));
         }
