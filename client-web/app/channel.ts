@@ -30,6 +30,8 @@ export class Channel {
   /** Up to where others have read, as far as it was told. */
   readonly readBy = new Map<Id, number>();
   unread = 0;
+  /** Up to where this user has read it. */
+  readUpTo = 0;
   lastMs = 0;
   preview = '';
   /** Before this nothing was loaded. */
@@ -64,7 +66,7 @@ export class Channel {
     return this.name.replace(/^room:/, '') || 'Conversation';
   }
 
-  /** Takes a message in; the key of what is to be drawn again. */
+  /** Takes a message in. */
   apply(message: Message): void {
     const sequence = this.timeline.apply(message);
     const own = message.sequence;

@@ -107,9 +107,10 @@ export class Session {
 
   /** Everything shown so far is read. */
   read(channel: Channel): void {
-    const handle = channel.handle;
-    if (handle && (channel.unread > 0 || handle.head > handle.readUpTo)) {
+    const { handle } = channel;
+    if (handle && (channel.unread > 0 || handle.head > channel.readUpTo)) {
       channel.unread = 0;
+      channel.readUpTo = handle.head;
       handle.read(handle.head);
       this.events.list();
     }
@@ -157,6 +158,7 @@ export class Session {
     channel.handle = handle;
     channel.trouble = undefined;
     channel.pending = handle.pending.filter((sending) => sending.kind === Kind.Text);
+    channel.readUpTo = handle.readUpTo;
     channel.unread = Math.max(0, handle.head - handle.readUpTo);
     this.remember();
     this.watch();

@@ -51,6 +51,7 @@ const CHECKS: &[Check] = &[
     ("crates without unsafe forbid it", sources::forbid_unsafe),
     ("names say something", sources::names),
     ("modules say what they are", sources::module_docs),
+    ("TypeScript parses no markup and hides no type", sources::typescript),
     ("nothing is left unfinished", text::unfinished),
     ("no test is switched off in silence", sources::ignored_tests),
     ("text is plain", text::characters),

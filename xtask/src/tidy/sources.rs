@@ -136,6 +136,37 @@ pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
     tree.rust().filter(silent).map(|file| Finding::new(&file.path, 1, what)).collect()
 }
 
+/// What TypeScript does not use, and what it uses instead.
+const NOT_IN_TYPESCRIPT: [(&str, &str); 6] = [
+    ("innerHTML", "what others wrote is text: use textContent, or build elements"),
+    ("outerHTML", "what others wrote is text: use textContent, or build elements"),
+    ("insertAdjacentHTML", "what others wrote is text: use append"),
+    ("eval", "nothing that came as text is run"),
+    ("any", "say what it is, or unknown and look"),
+    ("debugger", "left over"),
+];
+
+/// Hand-written TypeScript begins by saying what it is, like every module.
+pub(super) fn typescript(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.files.iter().filter(|file| file.has_extension(&["ts", "tsx"]) && !file.is_generated()) {
+        if !file.text.starts_with("// ") {
+            findings.push(Finding::new(&file.path, 1, "begins without saying what it is: a // line"));
+        }
+        for (index, line) in code(&file.text).lines().enumerate() {
+            let used = NOT_IN_TYPESCRIPT.iter().filter(|(word, _)| has_word(line, word));
+            findings.extend(used.map(|(word, instead)| {
+                Finding::new(&file.path, index + 1, format!("{word}: {instead}"))
+            }));
+        }
+        for (number, line) in file.lines().filter(|(_, line)| line.contains("@ts-")) {
+            let what = format!("\"{}\": mend the type instead of switching its check off", line.trim());
+            findings.push(Finding::new(&file.path, number, what));
+        }
+    }
+    findings
+}
+
 pub(super) fn ignored_tests(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust() {

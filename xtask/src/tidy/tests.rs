@@ -166,3 +166,17 @@ fn decision_records_are_whole() {
     let cut = [index, ("docs/decisions/0001-one.md", "# 1\n\nStatus: accepted\n\n## Question\n")];
     assert_eq!(found(check, &cut).len(), 4);
 }
+
+#[test]
+fn typescript_that_parses_markup_or_hides_a_type_is_found() {
+    let files = [
+        ("w/src/good.ts", "// Good.\nconst many = 'any eval';\nelement.textContent = many; // any\n"),
+        ("w/src/silent.ts", "const a = 1;\n"),
+        ("w/src/bad.ts", "// Bad.\nelement.innerHTML = text;\nlet a: any;\n// @ts-ignore\n"),
+        ("w/src/generated/g.ts", "let a: any;\n"),
+    ];
+    assert_eq!(
+        found("TypeScript parses no markup and hides no type", &files),
+        ["w/src/silent.ts:1", "w/src/bad.ts:2", "w/src/bad.ts:3", "w/src/bad.ts:4"]
+    );
+}
