@@ -112,6 +112,9 @@ export class Client extends Emitter<ClientEvents> {
       if (this.core.ended) {
         return reject(this.core.ended);
       }
+      if (signal?.aborted) {
+        return reject(signal.reason as Error);
+      }
       const settled = new AbortController();
       const settle = (act: () => void) => {
         settled.abort();

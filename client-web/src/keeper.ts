@@ -16,6 +16,7 @@ import * as write from './wire/write.js';
 export class Keeper {
   private claim: Claim | undefined;
   private store: Claim['store'];
+  private told = false;
 
   constructor(private readonly core: Core) {}
 
@@ -136,6 +137,10 @@ export class Keeper {
   private trouble(cause: unknown): void {
     this.store?.close();
     this.store = undefined;
+    if (this.told || this.core.ended) {
+      return;
+    }
+    this.told = true;
     const full = cause instanceof Error && cause.name === 'QuotaExceededError';
     this.core.emit('storage', { kept: false, full, cause });
   }

@@ -187,6 +187,25 @@ test('without storage it works in memory and says so', async (t) => {
   assert.deepEqual(told, [false, false]);
 });
 
+test('storage that fills up is told once, and nothing is lost by it', async (t) => {
+  const at = server();
+  const { client } = await start(t, at);
+  const told: boolean[] = [];
+  client.on('storage', ({ full }) => told.push(full));
+  const joined = await room(client);
+  const put = IDBObjectStore.prototype.put;
+  IDBObjectStore.prototype.put = () => {
+    throw new DOMException('no room', 'QuotaExceededError');
+  };
+  t.after(() => {
+    IDBObjectStore.prototype.put = put;
+  });
+  await Promise.all([joined.send('a'), joined.send('b')]);
+  await joined.send('c');
+  assert.deepEqual(at.log.map((entry) => entry.body), ['first', 'a', 'b', 'c']);
+  assert.deepEqual(told, [true]);
+});
+
 test('an expired token is renewed, and a useless one ends it without a provider', async (t) => {
   const at = server();
   at.refuseToken = (token) => (token === 'old' ? 3300 : undefined);

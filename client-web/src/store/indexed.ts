@@ -1,4 +1,5 @@
-// IndexedDB: publishes by device and id, devices by account. Every promise here settles; what fails says so to the caller.
+// IndexedDB: publishes by device and id, devices by account. Every promise here settles, and what fails is a rejection: the
+// methods are async because the browser throws at once where a database was closed or is full.
 
 import type { Id } from '../ids.js';
 import type { OutboxStore, StoredPublish } from './index.js';
@@ -50,10 +51,10 @@ export class IndexedStore implements OutboxStore {
     return { devices: devices.result.map(second), pending: new Set(publishes.result.map(first)) };
   }
 
-  addDevice(account: string, device: Id): Promise<void> {
+  async addDevice(account: string, device: Id): Promise<void> {
     const transaction = this.database.transaction(DEVICES, 'readwrite');
     transaction.objectStore(DEVICES).put({ account, device });
-    return finished(transaction);
+    await finished(transaction);
   }
 
   /** What this device has not had acknowledged, in the order of ids. */
@@ -64,20 +65,20 @@ export class IndexedStore implements OutboxStore {
     return all.result as StoredPublish[];
   }
 
-  put(publishes: readonly StoredPublish[]): Promise<void> {
+  async put(publishes: readonly StoredPublish[]): Promise<void> {
     const transaction = this.database.transaction(PUBLISHES, 'readwrite');
     for (const publish of publishes) {
       transaction.objectStore(PUBLISHES).put(publish);
     }
-    return finished(transaction);
+    await finished(transaction);
   }
 
-  remove(device: Id, ids: readonly number[]): Promise<void> {
+  async remove(device: Id, ids: readonly number[]): Promise<void> {
     const transaction = this.database.transaction(PUBLISHES, 'readwrite');
     for (const id of ids) {
       transaction.objectStore(PUBLISHES).delete([device, id]);
     }
-    return finished(transaction);
+    await finished(transaction);
   }
 
   close(): void {

@@ -137,13 +137,15 @@ pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
 }
 
 /// What TypeScript does not use, and what it uses instead.
-const NOT_IN_TYPESCRIPT: [(&str, &str); 6] = [
-    ("innerHTML", "what others wrote is text: use textContent, or build elements"),
-    ("outerHTML", "what others wrote is text: use textContent, or build elements"),
-    ("insertAdjacentHTML", "what others wrote is text: use append"),
-    ("eval", "nothing that came as text is run"),
-    ("any", "say what it is, or unknown and look"),
-    ("debugger", "left over"),
+const NOT_IN_TYPESCRIPT: [(&str, &str); 8] = [
+    (".innerHTML", "what others wrote is text: use textContent, or build elements"),
+    (".outerHTML", "what others wrote is text: use textContent, or build elements"),
+    (".insertAdjacentHTML", "what others wrote is text: use append"),
+    ("eval(", "nothing that came as text is run"),
+    (": any", "say what it is, or unknown and look"),
+    ("as any", "say what it is, or unknown and look"),
+    ("<any", "say what it is, or unknown and look"),
+    ("debugger;", "left over"),
 ];
 
 /// Hand-written TypeScript begins by saying what it is, like every module.
@@ -154,9 +156,9 @@ pub(super) fn typescript(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(&file.path, 1, "begins without saying what it is: a // line"));
         }
         for (index, line) in code(&file.text).lines().enumerate() {
-            let used = NOT_IN_TYPESCRIPT.iter().filter(|(word, _)| has_word(line, word));
-            findings.extend(used.map(|(word, instead)| {
-                Finding::new(&file.path, index + 1, format!("{word}: {instead}"))
+            let used = NOT_IN_TYPESCRIPT.iter().filter(|(text, _)| line.contains(text));
+            findings.extend(used.map(|(text, instead)| {
+                Finding::new(&file.path, index + 1, format!("\"{text}\": {instead}"))
             }));
         }
         for (number, line) in file.lines().filter(|(_, line)| line.contains("@ts-")) {
