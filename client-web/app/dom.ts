@@ -37,6 +37,7 @@ const ICONS = {
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10 11v5M14 11v5',
   down: 'M12 5v14M5 12l7 7 7-7',
   leave: 'M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9',
+  power: 'M12 3v8M7 6.5a8 8 0 1010 0',
 };
 
 export type Icon = keyof typeof ICONS;

@@ -183,11 +183,11 @@ class Page {
   /** What counts down is not said to who listens: it would be said every second. */
   private say(text: string, counting = ''): void {
     if (this.banner.textContent?.startsWith(text)) {
-      this.banner.lastElementChild!.textContent = counting;
+      this.banner.querySelector('p > span')!.textContent = counting;
       return;
     }
-    const rest = h('span', { 'aria-hidden': 'true' }, counting);
-    this.banner.replaceChildren(h('span', { class: 'pulse' }), h('span', {}, text), rest);
+    const said = h('p', {}, `${text} `, h('span', { 'aria-hidden': 'true' }, counting));
+    this.banner.replaceChildren(h('span', { class: 'pulse' }), said);
   }
 
   private notice(text: string): void {

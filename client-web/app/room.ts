@@ -70,6 +70,11 @@ export class Room {
         this.rows.arm((target as HTMLElement).closest<HTMLElement>('.row'));
       });
     }
+    this.element.addEventListener('pointerdown', ({ target }) => {
+      for (const picker of this.list.querySelectorAll<HTMLDetailsElement>('.picker[open]')) {
+        picker.open = picker.contains(target as Node);
+      }
+    });
     document.addEventListener('visibilitychange', this.seen);
     addEventListener('focus', this.seen);
     this.update();

@@ -147,7 +147,19 @@ export class Rows {
   }
 
   private tools(sequence: number, message: Message): HTMLElement {
-    const picker = h('details', { class: 'picker' });
+    const picker = h('details', {
+      class: 'picker',
+      onfocusout: ({ relatedTarget }: FocusEvent) => {
+        // Not every browser focuses a button that is clicked: that nothing has the focus says nothing.
+        picker.open &&= relatedTarget === null || picker.contains(relatedTarget as Node);
+      },
+      onkeydown: (event: KeyboardEvent) => {
+        if (event.key === 'Escape' && picker.open) {
+          picker.open = false;
+          picker.querySelector('summary')?.focus();
+        }
+      },
+    });
     picker.append(
       h('summary', { 'aria-label': 'React', title: 'React' }, icon('smile')),
       h(

@@ -187,6 +187,9 @@ export class Session {
     });
     client.on('disconnected', ({ error, retryInMs }) => {
       this.presence.clear();
+      if (this.selected) {
+        events.channel(this.selected);
+      }
       events.status('disconnected', error, retryInMs);
     });
     client.on('failed', ({ error }) => events.status('failed', error));

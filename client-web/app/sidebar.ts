@@ -27,7 +27,7 @@ export class Sidebar {
         {},
         this.me,
         h('button', { type: 'button', class: 'quiet', 'aria-label': 'New conversation', title: 'New conversation', onclick: () => this.ask() }, icon('plus')),
-        h('button', { type: 'button', class: 'quiet', 'aria-label': 'Sign out', title: 'Sign out', onclick: signOut }, icon('leave')),
+        h('button', { type: 'button', class: 'quiet', 'aria-label': 'Sign out', title: 'Sign out', onclick: signOut }, icon('power')),
       ),
       this.list,
     );
