@@ -117,6 +117,17 @@ pub const WATCH_BURST: u32 = 8;
 /// See [`WATCH_BURST`].
 pub const WATCH_INTERVAL_MS: u64 = 1000;
 
+/// Conversations that an owner is asked about in one letter, for an inbox: more is more letters, so that no
+/// turn is long because somebody has many.
+pub const ENTRIES_PER_LETTER: usize = 512;
+
+/// Users of whom a home tells in one turn, after a start, that they are away.
+pub const ANNOUNCED_PER_TURN: usize = 64;
+
+/// A message that is this old when somebody is found to be away, and that none of his devices has, still wakes
+/// him, milliseconds: while a connection is dead and nobody knows it yet, what is sent there is lost.
+pub const WAKE_LATE_MS: u64 = 2 * 1000 * PRESENCE_TTL_S as u64;
+
 /// Conversations in which a session may be typing at once. More: the one that began first is forgotten.
 pub const TYPING_PER_SESSION: usize = 8;
 

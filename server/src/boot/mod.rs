@@ -166,7 +166,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let active_within = terms.push.active_within;
                 let sessions = Sessions::new(index, terms);
-                let users = Users::new(recovered.users, active_within);
+                let users = Users::new(recovered.users, active_within).with_memberships(recovered.belongs);
                 Shard::new(mesh, sessions, conversations, users).with_outlet(outlet)
             }),
             clock,

@@ -11,9 +11,10 @@ use super::cursors::Moved;
 use super::publish::Acknowledged;
 use super::{Conversations, Refusal, Which};
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Answers, Author, Delivery, Reach, SessionRef};
+use crate::fanout::letter::{Answers, Author, Delivery, Reach, Request, SessionRef, home_of};
 use crate::fanout::mesh::Mesh;
 use crate::store::EntryNumber;
+use crate::user::letter::HomeLetter;
 
 /// Waits for an entry to be synced.
 pub(super) enum Awaiting {
@@ -31,6 +32,8 @@ pub(super) enum Awaiting {
     Stranger { author: Author, request: u32, conversation: ConversationId },
     /// A change of members; the one that is `out` has left or was removed.
     Changed { author: Author, request: u32, conversation: ConversationId, out: Option<UserId> },
+    /// A change of members, which the home of the user is told of.
+    Member { user: UserId, conversation: ConversationId, is_member: bool },
     /// What a member has set for itself.
     Noted { author: Author, request: u32, conversation: ConversationId },
     /// Cursors that were moved.
@@ -45,6 +48,8 @@ pub(super) struct Entry {
     /// 0 where no device published it.
     pub client_sequence: u64,
     pub frame: Encoded,
+    /// Who is not woken by it: who wrote it. None: it wakes nobody.
+    pub wakes_all_but: Option<UserId>,
 }
 
 impl Conversations {
@@ -89,6 +94,10 @@ impl Conversations {
             Awaiting::Changed { author, request, conversation, out } => {
                 self.changed(author, request, conversation, out, mesh);
             }
+            Awaiting::Member { user, conversation, is_member } => {
+                let letter = HomeLetter::Member { user, conversation, is_member };
+                mesh.tell(home_of(user, mesh.shards()), Request::Home(letter));
+            }
             Awaiting::Noted { author, request, conversation } => {
                 let done = Done { request, conversation, sequence: 0 };
                 done.encode(&mut self.encoder, &mut self.scratch);
@@ -116,7 +125,7 @@ impl Conversations {
         durability: Durability,
         mesh: &mut Mesh,
     ) {
-        let Entry { conversation: id, sequence, time_ms, client_sequence, frame } = entry;
+        let Entry { conversation: id, sequence, time_ms, client_sequence, frame, wakes_all_but } = entry;
         if let Some(session) = session {
             let acknowledged = Acknowledged {
                 conversation: id,
@@ -144,6 +153,9 @@ impl Conversations {
             let frame = frame.clone();
             mesh.deliver(*shard, Delivery::Message { conversation: id, sequence, reach, frame });
         }
+        if let Some(sender) = wakes_all_but {
+            self.wake(id, sender, sequence, time_ms, mesh);
+        }
         while let Some(oldest) = self.budget.excess() {
             if let Some(conversation) = self.by_id.get_mut(&oldest) {
                 self.budget.forget(&mut conversation.tail);
@@ -165,6 +177,7 @@ impl Conversations {
                 | Awaiting::Shown { .. }
                 | Awaiting::Reserved { .. }
                 | Awaiting::Moved { .. }
+                | Awaiting::Member { .. }
                 | Awaiting::Repeated { .. } => continue,
                 Awaiting::Attach { author, request, conversation, .. }
                 | Awaiting::Stranger { author, request, conversation } => {

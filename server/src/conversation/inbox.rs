@@ -4,8 +4,27 @@ use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::InboxEntry;
 
 use super::Conversations;
+use crate::fanout::letter::{Delivery, SessionRef};
+use crate::fanout::mesh::Mesh;
+use crate::user::letter::Listed;
 
 impl Conversations {
+    /// Says how these conversations stand for a member; those that the user has left meanwhile are left out.
+    pub(super) fn on_entries(
+        &self,
+        session: SessionRef,
+        user: UserId,
+        conversations: &[ConversationId],
+        parts: u16,
+        mesh: &mut Mesh,
+    ) {
+        let entries = conversations.iter().filter_map(|id| self.inbox_entry(*id, user));
+        let entries: Vec<Listed> = entries.map(|entry| Listed::new(&entry)).collect();
+        if parts > 0 || !entries.is_empty() {
+            mesh.deliver(session.shard, Delivery::Entries { session, entries, parts });
+        }
+    }
+
     /// The entry of a conversation in the inbox of a user; `None` where it is no member, or not for good yet.
     pub fn inbox_entry(&self, id: ConversationId, user: UserId) -> Option<InboxEntry<'_>> {
         let conversation = self.by_id.get(&id)?;

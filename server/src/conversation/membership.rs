@@ -258,6 +258,8 @@ impl Conversations {
             }
             self.begin_reading(now, id, membership.user, sequence);
         }
+        let (user, is_member) = (membership.user, self.is_member(id, membership.user));
+        self.await_sync(Awaiting::Member { user, conversation: id, is_member });
         Ok(())
     }
 

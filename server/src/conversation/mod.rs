@@ -18,6 +18,7 @@
 
 mod amend;
 mod awaiting;
+mod away;
 mod cursors;
 mod devices;
 mod founding;
@@ -73,6 +74,8 @@ struct Conversation {
     joining: Vec<(u64, UserId)>,
     /// How many attached sessions each shard has.
     watchers: Vec<(ShardIndex, u32)>,
+    /// Members who are away and are to be woken by the next message.
+    away: Vec<UserId>,
     /// Of signs of typing, where the conversation is large.
     typing: Pace,
     tail: Tail,
@@ -149,6 +152,8 @@ pub struct Conversations {
     encoder: Encoder,
     /// The frame being encoded.
     scratch: Vec<u8>,
+    /// Letters that must arrive wait for another shard, as many as may; entries would make more.
+    is_behind: bool,
     limits: Limits,
     /// What went through, for the operator.
     pub counters: Counters,
@@ -171,6 +176,8 @@ pub struct Counters {
     pub announced: u64,
     /// Signs of typing passed on.
     pub typing: u64,
+    /// Wishes to wake somebody who is away.
+    pub wakes: u64,
 }
 
 impl Conversations {
@@ -212,6 +219,7 @@ impl Conversations {
             log,
             encoder: Encoder::new(),
             scratch: Vec::new(),
+            is_behind: false,
             limits,
             counters: Counters::default(),
         }
@@ -255,12 +263,19 @@ impl Conversations {
             Request::Typing { author, conversation, active } => {
                 self.on_typing(now, author, conversation, active, mesh);
             }
+            Request::Entries { session, user, conversations, parts } => {
+                self.on_entries(session, user, &conversations, parts, mesh);
+            }
+            Request::Away { user, conversations, away } => {
+                self.on_away(now, user, &conversations, away, mesh);
+            }
             Request::Home(letter) => unreachable!("the joint gives {letter:?} to the users"),
         }
     }
 
     /// Answers what was read, closes this turn's batch, and hands the disk its work.
     pub fn end_of_turn(&mut self, now: Now, operations: &mut Operations, mesh: &mut Mesh) -> Step {
+        self.is_behind = mesh.is_behind();
         self.on_read(now, mesh);
         self.write_cursors(now);
         self.log.poll(operations);
@@ -378,6 +393,9 @@ impl Conversations {
     fn check_writable(&self) -> Result<(), Refusal> {
         if let Some(failure) = self.log.failure() {
             return Err(Refusal::new(Code::STORAGE_FAILED, failure));
+        }
+        if self.is_behind {
+            return Err(Refusal::busy("another shard is behind"));
         }
         if self.log.is_full() || self.awaiting.len() >= self.limits.awaiting_sync_max {
             return Err(Refusal::busy("the journal is behind"));

@@ -7,6 +7,7 @@ use ringwire_protocol::message::{Ack, Durability, Kind, Message, Role};
 
 use super::amend::{Referred, Waiting};
 use super::awaiting::{Awaiting, Entry};
+use super::away;
 use super::devices::{Device, Verdict};
 use super::state::{bucket_key, bucket_of};
 use super::{Conversation, Conversations, Refusal, Which};
@@ -246,6 +247,7 @@ impl Conversations {
             time_ms,
             client_sequence: draft.client_sequence,
             frame,
+            wakes_all_but: away::wakes(draft.kind).then_some(draft.sender),
         })
     }
 

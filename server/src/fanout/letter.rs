@@ -16,7 +16,7 @@ use ringwire_protocol::message::{
 };
 
 use super::encoded::Encoded;
-use crate::user::letter::HomeLetter;
+use crate::user::letter::{HomeLetter, Listed};
 
 /// Index of a shard, dense from 0.
 pub type ShardIndex = u16;
@@ -179,6 +179,26 @@ pub enum Request {
         /// `false`: stopped.
         active: bool,
     },
+    /// How conversations stand for one of their members, for the inbox of a session.
+    Entries {
+        /// Whose inbox.
+        session: SessionRef,
+        /// The member.
+        user: UserId,
+        /// All of one owner.
+        conversations: Box<[ConversationId]>,
+        /// How many such letters make the inbox; 0: it is news, not a whole inbox.
+        parts: u16,
+    },
+    /// A member of these conversations is away and wants to be woken, or is back.
+    Away {
+        /// Who.
+        user: UserId,
+        /// All of one owner.
+        conversations: Box<[ConversationId]>,
+        /// Or back.
+        away: bool,
+    },
     /// To the home of a user.
     Home(HomeLetter),
 }
@@ -188,7 +208,9 @@ impl Request {
     /// by what it undoes or announces, such as one `Detach` for each `Attached`.
     pub fn must_arrive(&self) -> bool {
         match self {
-            Request::Detach { .. } => true,
+            // The latter: a few for each session that begins, and for each of a user's when he joins something.
+            // And a few each time that a user comes or goes who is to be woken.
+            Request::Detach { .. } | Request::Entries { .. } | Request::Away { .. } => true,
             Request::Home(letter) => letter.must_arrive(),
             _ => false,
         }
@@ -308,6 +330,15 @@ pub enum Delivery {
         frame: Encoded,
         /// The session that caused it, which knows.
         except: Option<SessionRef>,
+    },
+    /// Part of a session's inbox.
+    Entries {
+        /// Whose.
+        session: SessionRef,
+        /// In no order; without those that the user is no member of any more.
+        entries: Vec<Listed>,
+        /// As in [`Request::Entries`].
+        parts: u16,
     },
     /// Another session of the same device is signed in, and this one is the newer: it has to show that there is
     /// somebody at its other end before the older one gives way.

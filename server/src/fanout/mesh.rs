@@ -146,6 +146,12 @@ impl Mesh {
         Err(refused)
     }
 
+    /// Whether so much waits for another shard that nothing is to be taken up that makes more of it.
+    pub fn is_behind(&self) -> bool {
+        let waiting = self.neighbours.iter().flatten().map(|neighbour| neighbour.requests_waiting.len());
+        waiting.max().unwrap_or(0) >= self.request_ring
+    }
+
     /// Whether a request to that shard would be refused, or wait with this one.
     pub fn would_wait(&self, shard: ShardIndex) -> bool {
         match &self.neighbours[usize::from(shard)] {

@@ -42,6 +42,7 @@ impl Sessions {
             Delivery::Notice { conversation, reach, frame, except } => {
                 self.on_notice(conversation, reach, &frame, except);
             }
+            Delivery::Entries { session, entries, parts } => self.on_entries(session, entries, parts),
             Delivery::Challenge(session) => self.on_challenge(session),
             Delivery::Replaced(session) => self.on_replaced(now, session, mesh),
         }

@@ -13,6 +13,7 @@ use crate::transport::connection::Stage;
 impl Sessions {
     /// Turns what is due into sends, and closes what is to be closed, after its last send.
     pub fn flush(&mut self, operations: &mut Operations, mesh: &mut Mesh) {
+        self.send_inboxes();
         let due = std::mem::take(&mut self.due);
         let mut slow = Vec::new();
         self.send_due(&due, operations, &mut slow);
@@ -58,6 +59,9 @@ impl Sessions {
                 }
                 let payload = operations.payload(stalled.join());
                 operations.send(*id, payload);
+                if self.inboxes.contains_key(&id.slot) {
+                    self.inboxes_due.push(*id);
+                }
             } else {
                 if stalled.bytes() > outbox_bytes_max {
                     slow.push(*id);

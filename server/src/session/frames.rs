@@ -58,9 +58,7 @@ impl Sessions {
             ClientFrame::Register(register) => self.on_register(now, id, &register, mesh),
             ClientFrame::Unregister(unregister) => self.on_unregister(now, id, unregister, mesh),
             ClientFrame::WatchCounts(watch) => self.refuse_not_enabled(id, watch.request, watch.conversation),
-            ClientFrame::Settings(settings) => {
-                self.refuse_not_enabled(id, settings.request, ConversationId::ZERO)
-            }
+            ClientFrame::Settings(settings) => self.on_settings(id, settings, mesh),
             ClientFrame::Read(read) => {
                 self.on_cursor(id, read.conversation, ReceiptKind::Read, read.sequence, mesh);
             }
@@ -124,7 +122,7 @@ impl Sessions {
             connection.stage = Stage::Live(Box::new(session));
             self.counters.signed_in += 1;
         }
-        self.sign_in(author, mesh);
+        self.sign_in(author, hello.capabilities, mesh);
         for cursor in hello.cursors.iter() {
             let conversation = cursor.conversation;
             let letter = Request::Attach { author, request: 0, conversation, open: false };

@@ -17,6 +17,7 @@ pub mod auth;
 mod deliver;
 mod flush;
 mod frames;
+mod inbox;
 mod liveness;
 mod manage;
 mod people;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use ringwire_driver::{ConnectionId, Operation, Operations};
 use ringwire_protocol::code::Code;
-use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Encoder, GoAway, Reject};
 use ringwire_protocol::ws;
 
@@ -46,6 +47,7 @@ use crate::shard::Levels;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
 use auth::{Authenticator, Identity};
+use inbox::Gathering;
 use people::Doing;
 
 /// What all sessions of the process share.
@@ -132,6 +134,8 @@ pub struct Counters {
     pub faults: u64,
     /// Connections closed for silence.
     pub silent: u64,
+    /// Entries of inboxes queued to connections.
+    pub inbox_entries: u64,
     /// Frames of the moment (typing, receipts) queued to connections.
     pub notices: u64,
     /// Those that a stalled connection did without.
@@ -153,6 +157,10 @@ pub struct Sessions {
     doings: HashMap<u32, Doing, RandomState>,
     /// Users whom all sessions watch, added up.
     watched: usize,
+    /// By slot, the inboxes that are not all sent.
+    inboxes: HashMap<u32, Gathering, RandomState>,
+    /// Connections that take more of theirs.
+    inboxes_due: Vec<ConnectionId>,
     /// Connections with something due this turn.
     due: Vec<ConnectionId>,
     /// Connections that the driver is to close at the end of this turn.
@@ -176,6 +184,8 @@ impl Sessions {
             queues: Queues::default(),
             doings: HashMap::default(),
             watched: 0,
+            inboxes: HashMap::default(),
+            inboxes_due: Vec::new(),
             due: Vec::new(),
             to_close: Vec::new(),
             encoder: Encoder::new(),
@@ -194,6 +204,17 @@ impl Sessions {
     /// Whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// User and hashed device of each session that is signed in, for checks.
+    pub fn signed_in(&self) -> impl Iterator<Item = (UserId, u64)> + '_ {
+        let sessions = self.connections.iter().flatten().filter_map(|connection| connection.session());
+        sessions.map(|session| (session.identity.user, session.origin))
+    }
+
+    /// Whether something can be sent that nothing has to happen for.
+    pub fn has_due(&self) -> bool {
+        !self.inboxes_due.is_empty()
     }
 
     /// Says how much the fullest connections hold.

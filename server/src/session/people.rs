@@ -3,10 +3,11 @@
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Done, Reject, Watch};
+use ringwire_protocol::message::{CAPABILITY_INBOX, Done, Reject, Settings, Watch};
 use ringwire_protocol::ws::{self, Opcode};
 
 use super::Sessions;
+use super::inbox::Gathering;
 use super::typing::Typist;
 use crate::clock::Now;
 use crate::conversation::BUSY_RETRY_MS;
@@ -42,14 +43,18 @@ pub(super) struct Doing {
 
 impl Sessions {
     /// A session has begun: its home is told.
-    pub(super) fn sign_in(&mut self, author: Author, mesh: &mut Mesh) {
+    pub(super) fn sign_in(&mut self, author: Author, capabilities: u64, mesh: &mut Mesh) {
+        if capabilities & CAPABILITY_INBOX != 0 {
+            self.inboxes.insert(author.session.connection.slot, Gathering::default());
+        }
         let home = home_of(author.user, mesh.shards());
-        mesh.tell(home, Request::Home(HomeLetter::SignIn { author }));
+        mesh.tell(home, Request::Home(HomeLetter::SignIn { author, capabilities }));
     }
 
     /// A session is over.
     pub(super) fn sign_out(&mut self, author: Author, mesh: &mut Mesh) {
         let (user, session) = (author.user, author.session);
+        self.inboxes.remove(&session.connection.slot);
         if let Some(doing) = self.doings.remove(&session.connection.slot) {
             self.end_typing(author, &doing, mesh);
             if doing.watched > 0 {
@@ -87,15 +92,15 @@ impl Sessions {
         if !doing.watches.take(now_ms, WATCH_INTERVAL_MS, WATCH_BURST) {
             let retry_after_ms = doing.watches.wait_ms(now_ms, WATCH_INTERVAL_MS, WATCH_BURST);
             let reason = "the list of watched users changes too often";
-            return self.refuse_watch(id, request, Code::RATE_LIMITED, retry_after_ms as u32, reason);
+            return self.refuse_personal(id, request, Code::RATE_LIMITED, retry_after_ms as u32, reason);
         }
         if watched > self.terms.limits.watches_max {
             let reason = "the connections of this shard watch as many users as they may together";
-            return self.refuse_watch(id, request, Code::TOO_MANY_WATCHED, 0, reason);
+            return self.refuse_personal(id, request, Code::TOO_MANY_WATCHED, 0, reason);
         }
         if (0..mesh.shards()).any(|home| mesh.would_wait(home)) {
             let reason = "the users' shards are behind; ask again";
-            return self.refuse_watch(id, request, Code::OVERLOADED, BUSY_RETRY_MS, reason);
+            return self.refuse_personal(id, request, Code::OVERLOADED, BUSY_RETRY_MS, reason);
         }
         let mut by_home: Vec<Vec<UserId>> = vec![Vec::new(); usize::from(mesh.shards())];
         for user in &users {
@@ -114,7 +119,17 @@ impl Sessions {
         self.say(id, |encoder, out| done.encode(encoder, out));
     }
 
-    fn refuse_watch(
+    pub(super) fn on_settings(&mut self, id: ConnectionId, settings: Settings, mesh: &mut Mesh) {
+        let Some(author) = self.author_of(id) else { return };
+        let Settings { request, share_last_seen, away } = settings;
+        let letter = Request::Home(HomeLetter::Settings { author, request, share_last_seen, away });
+        if mesh.request(home_of(author.user, mesh.shards()), letter).is_err() {
+            let reason = "the user's shard is behind; send again";
+            self.refuse_personal(id, request, Code::OVERLOADED, BUSY_RETRY_MS, reason);
+        }
+    }
+
+    fn refuse_personal(
         &mut self,
         id: ConnectionId,
         request: u32,

@@ -24,6 +24,10 @@ pub struct Levels {
     pub watchers: usize,
     /// Users whom they watch, added up.
     pub watches: usize,
+    /// Users whose conversations do not know yet that they are away.
+    pub unannounced: usize,
+    /// Memberships of the users of this home.
+    pub memberships: usize,
     /// Users whom the sessions of this shard watch, added up.
     pub watched: usize,
     /// Bytes that the fullest stalled connection has not taken.

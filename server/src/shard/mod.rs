@@ -202,7 +202,9 @@ impl Shard {
 
     /// Whether the shard has nothing to do before something happens.
     pub fn is_idle(&mut self) -> bool {
-        !self.mesh.has_letters() && !self.outlet.as_ref().is_some_and(Outlet::has_asks)
+        !self.mesh.has_letters()
+            && !self.sessions.has_due()
+            && !self.outlet.as_ref().is_some_and(Outlet::has_asks)
     }
 
     /// The longest the shard may sleep, milliseconds; `None`: until something happens.

@@ -9,7 +9,8 @@ use ringwire_store::{
 
 use super::{Folded, Log, Tables};
 use crate::conversation::{Amended, State};
-use crate::fanout::letter::{ShardIndex, owner_of};
+use crate::fanout::letter::{ShardIndex, home_of, owner_of};
+use crate::user::Belongs;
 use crate::user::state::UserState;
 
 /// What one shard starts with.
@@ -20,6 +21,8 @@ pub struct Recovered {
     pub amended: Vec<(ConversationId, Amended)>,
     /// What is durable about the users whose home it is.
     pub users: Vec<(UserId, UserState)>,
+    /// What the users are members of whose home it is.
+    pub belongs: Belongs,
     /// Its journal, in a fresh generation.
     pub log: Log,
 }
@@ -49,9 +52,16 @@ pub fn run(
         .map(|(shard, index)| {
             let journal = Journal::new(journal, generation, shard, index, salts(shard));
             let log = Log::new(journal, Arc::clone(files));
-            Recovered { states: Vec::new(), amended: Vec::new(), users: Vec::new(), log }
+            let (states, amended, users) = (Vec::new(), Vec::new(), Vec::new());
+            Recovered { states, amended, users, belongs: Belongs::default(), log }
         })
         .collect();
+    for (key, folded) in &tables.by_key {
+        let Folded::Conversation(state) = folded else { continue };
+        for user in state.members.keys() {
+            all[usize::from(home_of(*user, shards))].belongs.add(*user, *key);
+        }
+    }
     for (key, folded) in tables.by_key {
         // A bucket's key has the owner of its conversation.
         let shard = &mut all[usize::from(owner_of(key, shards))];

@@ -1,6 +1,7 @@
 //! What is written to the home of a user.
 
 use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::{ConversationKind, InboxEntry, Role};
 
 use crate::fanout::letter::{Author, SessionRef};
 use crate::plane::push::target::Target;
@@ -12,6 +13,8 @@ pub enum HomeLetter {
     SignIn {
         /// Whose, and where.
         author: Author,
+        /// What the client can do or wants (W-22).
+        capabilities: u64,
     },
     /// A session is over; one for each `SignIn`.
     SignOut {
@@ -39,6 +42,17 @@ pub enum HomeLetter {
         /// Checked.
         target: Option<Box<Target>>,
     },
+    /// What others may see of a user. Refused: the client is told, and sends again.
+    Settings {
+        /// Whose, and where the answer goes.
+        author: Author,
+        /// The client's own number for the request.
+        request: u32,
+        /// When the user was last seen; kept.
+        share_last_seen: bool,
+        /// Here, but not looking; until the last session ends.
+        away: bool,
+    },
     /// A conversation has something new for a user of whom it was told that he is away. It asks once until he has
     /// been back.
     Wake {
@@ -48,6 +62,15 @@ pub enum HomeLetter {
         conversation: ConversationId,
         /// Its place there.
         sequence: u64,
+    },
+    /// A change of members is synced.
+    Member {
+        /// Who came, changed or went.
+        user: UserId,
+        /// Where.
+        conversation: ConversationId,
+        /// Whether the user is one from now on.
+        is_member: bool,
     },
     /// Users of this home whose presence a session wants, in place of those it wanted before.
     Watch {
@@ -75,7 +98,52 @@ impl HomeLetter {
             HomeLetter::Watch { .. } => true,
             // One for each conversation until its user is back.
             HomeLetter::Wake { .. } => true,
-            HomeLetter::Heard { .. } | HomeLetter::Register { .. } => false,
+            // One for each entry about members; where too many wait, owners take no more of those.
+            HomeLetter::Member { .. } => true,
+            HomeLetter::Heard { .. } | HomeLetter::Register { .. } | HomeLetter::Settings { .. } => false,
         }
+    }
+}
+
+/// How a conversation stands for one of its members, on its way to an inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub conversation: ConversationId,
+    /// Its newest sequence.
+    pub head: u64,
+    /// Up to where the user has read.
+    pub read: u64,
+    /// Up to where a device of the user has it.
+    pub delivered: u64,
+    /// Messages that are not read.
+    pub unread: u64,
+    /// When the newest was accepted, milliseconds since 1970.
+    pub time_ms: u64,
+    /// No wake-ups before that.
+    pub muted_until_ms: u64,
+    /// What the user may do.
+    pub role: Role,
+    /// What the conversation is.
+    pub kind: ConversationKind,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl Listed {
+    /// A copy that outlives the conversation's table.
+    pub fn new(entry: &InboxEntry<'_>) -> Self {
+        let InboxEntry { conversation, head, read, delivered, unread, .. } = *entry;
+        let InboxEntry { time_ms, muted_until_ms, role, kind, .. } = *entry;
+        let name = entry.name.into();
+        Listed { conversation, head, read, delivered, unread, time_ms, muted_until_ms, role, kind, name }
+    }
+
+    /// As it is encoded.
+    pub fn entry(&self) -> InboxEntry<'_> {
+        let Listed { conversation, head, read, delivered, unread, .. } = *self;
+        let Listed { time_ms, muted_until_ms, role, kind, .. } = *self;
+        let name = &self.name;
+        InboxEntry { conversation, head, read, delivered, unread, time_ms, muted_until_ms, role, kind, name }
     }
 }

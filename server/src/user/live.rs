@@ -27,13 +27,15 @@ pub(super) struct Live {
     shard: ShardIndex,
     /// Whether it was heard of lately.
     pub(super) heard: bool,
+    /// Whether it is told of its user's conversations.
+    pub(super) wants_inbox: bool,
 }
 
 const _: () = assert!(size_of::<Live>() == 32, "everybody who is signed in pays for this struct");
 
 impl Live {
     /// A session that has begun.
-    pub(super) fn new(session: SessionRef, origin: u64) -> Self {
+    pub(super) fn new(session: SessionRef, origin: u64, wants_inbox: bool) -> Self {
         Live {
             number: session.number,
             origin,
@@ -41,6 +43,7 @@ impl Live {
             next: Place::NONE,
             shard: session.shard,
             heard: true,
+            wants_inbox,
         }
     }
 
@@ -132,7 +135,7 @@ mod tests {
 
     fn live(number: u64) -> Live {
         let connection = ConnectionId { slot: number as u32, generation: 0 };
-        Live::new(SessionRef { number, connection, shard: 0 }, number % 2)
+        Live::new(SessionRef { number, connection, shard: 0 }, number % 2, false)
     }
 
     #[test]

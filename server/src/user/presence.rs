@@ -14,10 +14,11 @@ use crate::store::Log;
 impl Users {
     /// How a user is, as others see it.
     pub fn state(&self, id: UserId) -> PresenceState {
-        let list = self.by_id.get(&id).map_or(Place::NONE, |user| user.sessions);
-        match self.sessions.of(list).any(|live| live.heard) {
-            true => PresenceState::Online,
-            false => PresenceState::Offline,
+        let Some(user) = self.by_id.get(&id) else { return PresenceState::Offline };
+        match (self.sessions.of(user.sessions).any(|live| live.heard), user.away) {
+            (true, false) => PresenceState::Online,
+            (true, true) => PresenceState::Away,
+            (false, _) => PresenceState::Offline,
         }
     }
 
@@ -29,14 +30,30 @@ impl Users {
     }
 
     /// Something happened to a user who was so `before`.
-    pub(super) fn note_change(&mut self, now: Now, id: UserId, before: PresenceState, log: &mut Log) {
+    pub(super) fn note_change(
+        &mut self,
+        now: Now,
+        id: UserId,
+        before: PresenceState,
+        log: &mut Log,
+        mesh: &mut Mesh,
+    ) {
         let after = self.state(id);
         if after != before {
             self.counters.presence_changes += 1;
             self.watchers.on_change(now.monotonic_ms(), id);
-            match after {
-                PresenceState::Offline => self.note_active(now, id, log),
-                _ => self.on_back(now, id, log),
+            match (before, after) {
+                (_, PresenceState::Offline) => {
+                    self.note_active(now, id, log);
+                    self.note_seen(now, id);
+                    self.tell_away(id, true, mesh);
+                }
+                (PresenceState::Offline, _) => {
+                    self.on_back(now, id, log);
+                    self.seen.remove(&id);
+                    self.tell_away(id, false, mesh);
+                }
+                _ => {}
             }
         }
     }
@@ -57,7 +74,7 @@ impl Users {
                 let entry = |(user, state): &(UserId, PresenceState)| PresenceEntry {
                     user: *user,
                     state: *state,
-                    seen_ms: 0,
+                    seen_ms: self.seen.get(user).copied().unwrap_or(0),
                 };
                 let entries: Vec<PresenceEntry> = changes.iter().map(entry).collect();
                 let presence = Presence { entries: entries.as_slice().into() };

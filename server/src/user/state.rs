@@ -1,4 +1,5 @@
-//! What is durable about a user: how the devices are woken, and the last day somebody was there.
+//! What is durable about a user: how the devices are woken, the last day somebody was there, and what others may
+//! see.
 //!
 //! It is nothing but the fold of the notes under the user's id: the home, recovery and the checkpoint all build it
 //! with [`UserState::apply`], so they cannot disagree.
@@ -17,6 +18,9 @@ pub struct UserState {
     pub registrations: Vec<Registered>,
     /// The last day somebody was there, days since 1970; noted only for users with registrations.
     pub active_day: u32,
+    /// Others may know when the user was last seen.
+    #[serde(default)]
+    pub share_last_seen: bool,
 }
 
 /// One change, as it stands in the journal.
@@ -29,6 +33,11 @@ pub enum Note {
     Unregistered {
         /// Which, as messages carry it.
         device: u64,
+    },
+    /// What others may see.
+    Settings {
+        /// When the user was last seen.
+        share_last_seen: bool,
     },
     /// Somebody was there.
     Active {
@@ -70,6 +79,7 @@ impl UserState {
                 self.registrations.push(registered);
             }
             Note::Unregistered { device } => self.registrations.retain(|other| other.device != device),
+            Note::Settings { share_last_seen } => self.share_last_seen = share_last_seen,
             Note::Active { day } => self.active_day = self.active_day.max(day),
         }
     }

@@ -166,7 +166,7 @@ impl Users {
     }
 
     /// Writes a note, and applies it.
-    fn note(
+    pub(super) fn note(
         &mut self,
         now: Now,
         user: UserId,
@@ -181,7 +181,14 @@ impl Users {
     }
 
     /// Answers once everything up to `entry` is durable.
-    fn confirm(&mut self, entry: EntryNumber, session: SessionRef, request: u32, log: &Log, mesh: &mut Mesh) {
+    pub(super) fn confirm(
+        &mut self,
+        entry: EntryNumber,
+        session: SessionRef,
+        request: u32,
+        log: &Log,
+        mesh: &mut Mesh,
+    ) {
         if log.is_synced() {
             return self.done(session, request, mesh);
         }
@@ -230,7 +237,7 @@ impl Users {
         self.answer(session, mesh);
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         session: SessionRef,
         request: u32,
@@ -262,7 +269,11 @@ mod tests {
         let (app, key, secret) = ("".into(), Box::default(), Box::default());
         let target = Target { provider: Provider::Fcm, token: "token".into(), app, key, secret };
         let user = UserId::from_name("bob");
-        let state = UserState { registrations: vec![Registered { device: 1, target }], active_day };
+        let state = UserState {
+            registrations: vec![Registered { device: 1, target }],
+            active_day,
+            ..UserState::default()
+        };
         let mut users = Users::new(vec![(user, state)], Duration::from_secs(within_days * 86_400));
         let now = Now { unix_ms: 100 * DAY_MS + 1, ..Now::default() };
         users.on_wake(now, user, ConversationId::from_name("room"), 7);

@@ -183,6 +183,8 @@ pub struct Raw {
     encoder: Encoder,
     /// An honest client does (W-23).
     pub answers_pings: bool,
+    /// What it says in `Hello`.
+    pub capabilities: u64,
 }
 
 impl Raw {
@@ -216,6 +218,7 @@ impl Raw {
             end: None,
             encoder: Encoder::new(),
             answers_pings: true,
+            capabilities: 0,
         }
     }
 
@@ -239,7 +242,7 @@ impl Raw {
             version_min: VERSION,
             version_max: VERSION,
             device: DeviceId::from_name(device),
-            capabilities: 0,
+            capabilities: self.capabilities,
             token,
             agent: "test",
             cursors: Default::default(),

@@ -1,0 +1,105 @@
+//! Members who are away and are to be woken: once per conversation until they return, and at no cost per message
+//! where there are none.
+
+use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::Kind;
+
+use super::{Conversation, Conversations};
+use crate::clock::Now;
+use crate::fanout::letter::{Request, home_of};
+use crate::fanout::mesh::Mesh;
+use crate::limits::WAKE_LATE_MS;
+use crate::store::message;
+use crate::user::letter::HomeLetter;
+
+/// Whether messages of this kind wake those who are away. What only says something about an earlier one does not,
+/// nor does who came and went.
+pub(super) fn wakes(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Media | Kind::Application)
+}
+
+impl Conversation {
+    /// Whether the newest message, which is in memory where it is a moment old, is one that wakes this user.
+    fn newest_wakes(&self, user: UserId) -> bool {
+        let newest = self.tail.from(self.visible).and_then(|mut frames| frames.next());
+        let message = newest.and_then(|frame| message(frame).ok());
+        message.is_some_and(|message| message.sender != user && wakes(message.kind))
+    }
+}
+
+impl Conversations {
+    /// A member is away, or is back.
+    pub(super) fn on_away(
+        &mut self,
+        now: Now,
+        user: UserId,
+        conversations: &[ConversationId],
+        away: bool,
+        mesh: &mut Mesh,
+    ) {
+        for id in conversations {
+            let Some(conversation) = self.by_id.get_mut(id) else { continue };
+            let known = conversation.away.iter().position(|other| *other == user);
+            match (known, away) {
+                (Some(at), false) => {
+                    conversation.away.swap_remove(at);
+                    if conversation.away.is_empty() {
+                        conversation.away = Vec::new();
+                    }
+                }
+                (None, true) => {
+                    let Some(member) = conversation.state.members.get(&user) else { continue };
+                    // Sent into a connection that was dead already: no device has it.
+                    let is_missed = member.delivered < conversation.visible
+                        && now.unix_ms < conversation.state.time_ms + WAKE_LATE_MS;
+                    conversation.away.push(user);
+                    let sequence = conversation.visible;
+                    if is_missed && conversation.newest_wakes(user) {
+                        self.wake_one(*id, user, sequence, now.unix_ms, mesh);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A message is shown: everybody who is away is woken by it, but its sender.
+    pub(super) fn wake(
+        &mut self,
+        id: ConversationId,
+        sender: UserId,
+        sequence: u64,
+        time_ms: u64,
+        mesh: &mut Mesh,
+    ) {
+        let Some(conversation) = self.by_id.get(&id).filter(|conversation| !conversation.away.is_empty())
+        else {
+            return;
+        };
+        let others: Vec<UserId> = conversation.away.iter().copied().filter(|user| *user != sender).collect();
+        for user in others {
+            self.wake_one(id, user, sequence, time_ms, mesh);
+        }
+    }
+
+    /// Takes somebody off the list and has him woken, unless he wants to be left in peace here.
+    fn wake_one(&mut self, id: ConversationId, user: UserId, sequence: u64, time_ms: u64, mesh: &mut Mesh) {
+        let push_below = self.limits.push_below;
+        let Some(conversation) = self.by_id.get_mut(&id) else { return };
+        // A large conversation is pulled: nobody is woken for it, now.
+        if conversation.state.members.len() >= push_below {
+            return;
+        }
+        let muted_until_ms = conversation.state.members.get(&user).map(|member| member.muted_until_ms);
+        if muted_until_ms.is_some_and(|until_ms| time_ms < until_ms) {
+            return;
+        }
+        conversation.away.retain(|other| *other != user);
+        // Who is no member any more is forgotten here, too.
+        if muted_until_ms.is_some() {
+            self.counters.wakes += 1;
+            let letter = HomeLetter::Wake { user, conversation: id, sequence };
+            mesh.tell(home_of(user, mesh.shards()), Request::Home(letter));
+        }
+    }
+}
