@@ -1,7 +1,7 @@
 //! Bugs that are put in on purpose, to see that they are found.
 //!
-//! Two live outside the server, in what the world does with its operations: the server cannot know. The third
-//! needs a place inside and is compiled in only with the feature `planted-bugs`.
+//! Most live outside the server, in what the world does with its operations: the server cannot know. The others
+//! need a place inside and are compiled in only with the feature `planted-bugs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +13,13 @@ pub enum Plant {
     SkippedSync,
     /// Two consecutive messages of one conversation change places on their way to a connection.
     Overtaking,
+    /// Watchers are told how users are when they ask, and of no change.
+    LostPresence,
+    /// The pieces of an inbox are sent twice.
+    DoubledInbox,
+    /// A device that signs in again keeps both sessions.
+    #[cfg(feature = "planted-bugs")]
+    KeptSession,
     /// A delivery that finds its ring full is thrown away.
     #[cfg(feature = "planted-bugs")]
     DropOnFullRing,
@@ -23,6 +30,10 @@ impl Plant {
     pub const ALL: &[Plant] = &[
         Plant::SkippedSync,
         Plant::Overtaking,
+        Plant::LostPresence,
+        Plant::DoubledInbox,
+        #[cfg(feature = "planted-bugs")]
+        Plant::KeptSession,
         #[cfg(feature = "planted-bugs")]
         Plant::DropOnFullRing,
     ];
@@ -33,6 +44,10 @@ impl fmt::Display for Plant {
         f.write_str(match self {
             Plant::SkippedSync => "skipped-sync",
             Plant::Overtaking => "overtaking",
+            Plant::LostPresence => "lost-presence",
+            Plant::DoubledInbox => "doubled-inbox",
+            #[cfg(feature = "planted-bugs")]
+            Plant::KeptSession => "kept-session",
             #[cfg(feature = "planted-bugs")]
             Plant::DropOnFullRing => "drop-on-full-ring",
         })

@@ -27,6 +27,25 @@ fn overtaking_is_found() {
     assert_eq!(promise, Promise::Order, "seed {seed}");
 }
 
+#[test]
+fn presence_that_is_not_told_is_found() {
+    let (seed, promise) = found(Plant::LostPresence);
+    assert_eq!(promise, Promise::Presence, "seed {seed}");
+}
+
+#[test]
+fn an_inbox_that_lists_twice_is_found() {
+    let (seed, promise) = found(Plant::DoubledInbox);
+    assert_eq!(promise, Promise::Inbox, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_session_that_does_not_give_way_is_found() {
+    let (seed, promise) = found(Plant::KeptSession);
+    assert_eq!(promise, Promise::Devices, "seed {seed}");
+}
+
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn a_delivery_dropped_on_a_full_ring_is_found() {

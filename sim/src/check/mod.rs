@@ -6,10 +6,13 @@
 //! Conversations are numbered ([`Room`]) so that looking one up costs nothing.
 
 pub mod bounds;
+pub mod devices;
 pub mod durability;
 pub mod exactly_once;
+pub mod inbox;
 pub mod isolation;
 pub mod order;
+pub mod presence;
 pub mod progress;
 
 use std::fmt;
@@ -30,6 +33,12 @@ pub enum Promise {
     Isolation,
     /// Every queue stays within its limit.
     Bounds,
+    /// Watchers know who is there, soon.
+    Presence,
+    /// Who signs in is told of all conversations, each once.
+    Inbox,
+    /// A device has one session.
+    Devices,
     /// Without faults everything is acknowledged and delivered, soon.
     Progress,
     /// The parts keep what they owe to each other: no panic, no broken rule of a seam, a store that opens.
@@ -44,6 +53,9 @@ impl fmt::Display for Promise {
             Promise::ExactlyOnce => "exactly once",
             Promise::Isolation => "isolation",
             Promise::Bounds => "bounds",
+            Promise::Presence => "presence",
+            Promise::Inbox => "inbox",
+            Promise::Devices => "devices",
             Promise::Progress => "progress",
             Promise::Contract => "contract",
         })

@@ -49,6 +49,8 @@ pub enum Dialler {
     Client(usize),
     /// Somebody who does not play by the rules, by index.
     Intruder(usize),
+    /// Somebody who looks on, by index.
+    Onlooker(usize),
 }
 
 /// The server's end: a slot of a shard of one process.

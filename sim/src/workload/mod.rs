@@ -1,8 +1,10 @@
 //! What people do: honest ones here, the others in [`Intruder`].
 
 mod intruder;
+mod onlooker;
 
 pub use intruder::{Conduct, Intruder};
+pub use onlooker::Onlooker;
 
 use ringwire_client::core::{Draft, Range, Start};
 use ringwire_protocol::message::{Direction, Durability, Kind, View};

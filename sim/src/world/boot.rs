@@ -110,7 +110,14 @@ impl World {
                 let conversations =
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let sessions = Sessions::new(index, Arc::clone(&terms));
-                let users = Users::new(recovered.users, terms.push.active_within);
+                let users =
+                    Users::new(recovered.users, terms.push.active_within).with_memberships(recovered.belongs);
+                #[cfg(feature = "planted-bugs")]
+                let users = {
+                    let mut users = users;
+                    users.keeps_older = self.plant == Some(crate::plant::Plant::KeptSession);
+                    users
+                };
                 let shard = Shard::new(mesh, sessions, conversations, users);
                 Seat::new(shard, settings.connections_max)
             })

@@ -19,6 +19,7 @@ impl World {
         let (user, origin) = match dialler {
             Dialler::Client(client) => (self.clients[client].user, self.clients[client].origin),
             Dialler::Intruder(intruder) => (self.intruders[intruder].user, self.intruders[intruder].origin),
+            Dialler::Onlooker(onlooker) => (self.onlookers[onlooker].user, self.onlookers[onlooker].origin),
         };
         let (up, down) = match self.stage {
             Stage::Active => (network.window_up, network.window_down),
@@ -90,6 +91,10 @@ impl World {
         }
         match socket.dialler {
             Dialler::Client(client) => self.on_client_answered(client, id, accepted),
+            Dialler::Onlooker(onlooker) => {
+                self.on_onlooker_answered(onlooker, id, accepted);
+                Ok(())
+            }
             Dialler::Intruder(intruder) => {
                 self.on_intruder_answered(intruder, id, accepted);
                 Ok(())

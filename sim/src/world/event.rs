@@ -65,6 +65,11 @@ pub enum Event {
         /// Which.
         intruder: usize,
     },
+    /// An onlooker does something.
+    Onlook {
+        /// Which.
+        onlooker: usize,
+    },
     /// Something goes wrong.
     Fault,
     /// A checkpoint may be worthwhile.

@@ -183,6 +183,52 @@ fn each_message(mut frames: &[u8], mut take: impl FnMut(&[u8], &Message<'_>) -> 
     }
 }
 
+/// The messages of a payload: their bytes with the header of each, and what is the first frame in it.
+fn each_in(payload: &Bytes, mut take: impl FnMut(Bytes, Option<ServerFrame<'_>>)) {
+    let mut at = 0;
+    while at < payload.len() {
+        let header = match payload.get(at + 1).map_or(0, |byte| byte & 0x7f) {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        let long = payload.get(at + 2..at + header).unwrap_or_default();
+        let length = match header {
+            2 => payload.get(at + 1).map_or(0, |byte| usize::from(byte & 0x7f)),
+            _ => long.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+        };
+        let end = (at + header + length).min(payload.len());
+        let mut inside = payload.get(at + header..end).unwrap_or_default();
+        let frame = frame::split(&mut inside, FRAME_BYTES_CEILING).ok().flatten();
+        take(payload.slice(at..end), frame.and_then(|frame| ServerFrame::decode(frame).ok()));
+        at = end;
+    }
+}
+
+/// The planted loss of presence: what tells of one user only is thrown away.
+pub(super) fn without_changes(payload: &Bytes) -> Bytes {
+    let mut rest = BytesMut::new();
+    each_in(payload, |bytes, frame| match frame {
+        Some(ServerFrame::Presence(presence)) if presence.entries.len() == 1 => {}
+        _ => rest.extend_from_slice(&bytes),
+    });
+    rest.freeze()
+}
+
+/// The planted repetition of what an inbox lists.
+pub(super) fn with_twins(payload: &Bytes) -> Bytes {
+    let mut doubled = BytesMut::new();
+    each_in(payload, |bytes, frame| {
+        doubled.extend_from_slice(&bytes);
+        if let Some(ServerFrame::Inbox(inbox)) = frame
+            && !inbox.entries.is_empty()
+        {
+            doubled.extend_from_slice(&bytes);
+        }
+    });
+    doubled.freeze()
+}
+
 /// The planted overtaking: two consecutive messages of one conversation change places. `None`: there are none.
 pub(super) fn swap_messages(payload: &Bytes) -> Option<Bytes> {
     let mut before: Option<(usize, usize, ConversationId)> = None;

@@ -20,7 +20,8 @@ impl World {
             Stage::Active => self.leave_in_peace()?,
             Stage::Settling | Stage::Audit => {
                 self.encourage()?;
-                let waits_for = self.waits_for();
+                let mut waits_for = self.waits_for();
+                self.look_at_people(&mut waits_for)?;
                 if self.checks.progress.on_look(self.now_us, &waits_for)? {
                     return self.on_rest();
                 }
@@ -76,6 +77,18 @@ impl World {
         Ok(())
     }
 
+    /// What people see of each other is right, soon; asked when everybody is connected and everything written.
+    fn look_at_people(&mut self, waits_for: &mut Vec<String>) -> Verdict {
+        self.check_devices()?;
+        let is_quiet = waits_for.is_empty();
+        let wrong = self.onlookers_wait_for(waits_for);
+        let heartbeat_us = u64::from(self.settings.heartbeat_ms) * 1000;
+        let heartbeat_s = u64::from(self.settings.heartbeat_ms.div_ceil(1000));
+        let lasts_s = u64::from(self.settings.limits.presence_ttl_s).max(heartbeat_s * 3 / 2);
+        let lasts_us = lasts_s * 1_000_000 + heartbeat_us;
+        self.checks.presence.on_look(self.now_us, lasts_us, wrong.as_deref().filter(|_| is_quiet))
+    }
+
     /// Where a conversation ends, as its owner says.
     fn head(&self, room: Room) -> u64 {
         let Some(process) = &self.process else { return 0 };
@@ -127,6 +140,7 @@ impl World {
             self.stage = Stage::Audit;
             self.checks.progress.on_quiet(self.now_us);
             self.on_boot()?;
+            self.begin_onlookers_anew();
             self.add_auditors()?;
             self.plan(LOOK_US, Event::Look);
             return Ok(());
@@ -141,6 +155,7 @@ impl World {
         let (log, _) = Log::read(&self.disk, &self.ids)?;
         self.check_log(&log)?;
         self.checks.isolation.on_log(&log)?;
+        self.check_inboxes(&log)?;
         self.checks.exactly_once.on_log(&log, &self.ids)?;
         self.counts.stored = log.len() as u64;
         self.trace.note(self.now_us, "stored", self.counts.stored, self.trace.events());

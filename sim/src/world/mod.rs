@@ -23,6 +23,7 @@ mod files;
 mod intruders;
 mod listen;
 mod look;
+mod onlookers;
 mod process;
 mod queue;
 mod settings;
@@ -39,10 +40,12 @@ pub use settings::Settings;
 pub use trace::Trace;
 
 use crate::check::bounds::Bounds;
+use crate::check::devices::Devices;
 use crate::check::durability::Durability;
 use crate::check::exactly_once::ExactlyOnce;
 use crate::check::isolation::Isolation;
 use crate::check::order::Order;
+use crate::check::presence::Presence;
 use crate::check::progress::Progress;
 use crate::check::{Promise, Room, Verdict, Violation};
 use crate::client::Client;
@@ -51,7 +54,7 @@ use crate::model::Log;
 use crate::network::Network;
 use crate::plant::Plant;
 use crate::random::Streams;
-use crate::workload::Intruder;
+use crate::workload::{Intruder, Onlooker};
 use listen::Line;
 use process::Process;
 use queue::Queue;
@@ -166,6 +169,8 @@ struct Checks {
     isolation: Isolation,
     bounds: Bounds,
     progress: Progress,
+    presence: Presence,
+    devices: Devices,
 }
 
 /// See the module.
@@ -193,6 +198,7 @@ pub struct World {
     epoch: u32,
     clients: Vec<Client>,
     intruders: Vec<Intruder>,
+    onlookers: Vec<Onlooker>,
     lives: u32,
     names: Vec<String>,
     ids: Vec<ConversationId>,
@@ -224,6 +230,7 @@ impl World {
             epoch: 0,
             clients: Vec::new(),
             intruders: Vec::new(),
+            onlookers: Vec::new(),
             lives: 0,
             ids: names.iter().map(|name| ConversationId::from_name(name)).collect(),
             names,
@@ -234,6 +241,8 @@ impl World {
                 isolation: Isolation::default(),
                 bounds: Bounds::default(),
                 progress: Progress::default(),
+                presence: Presence::default(),
+                devices: Devices::default(),
             },
             counts: Counts::default(),
             settings,
@@ -250,6 +259,9 @@ impl World {
         }
         for _ in 0..self.settings.intruders {
             self.add_intruder();
+        }
+        for number in 0..self.settings.onlookers {
+            self.add_onlooker(number);
         }
         let first = self.random.faults.around(self.settings.faults.every_us);
         self.plan(first, Event::Fault);
@@ -299,6 +311,7 @@ impl World {
             Event::Act { client } => self.on_act(client),
             Event::Thaw { client } => self.on_thaw(client),
             Event::Intrude { intruder } => self.on_intrude(intruder),
+            Event::Onlook { onlooker } => self.on_onlook(onlooker),
             Event::Fault => self.on_fault(),
             Event::Checkpoint { epoch } => self.on_checkpoint(epoch),
             Event::Boot => self.on_boot(),

@@ -96,6 +96,8 @@ pub struct Settings {
     pub rooms: usize,
     /// People who do not play by the rules.
     pub intruders: usize,
+    /// People who look on.
+    pub onlookers: usize,
     /// How long things go wrong and clients are active, microseconds.
     pub active_us: u64,
     /// One publish in so many asks for no sync; 0: none.
@@ -158,6 +160,7 @@ impl Settings {
             network: network(random),
             disk: DiskSettings { time_us: random.pick(&[(5, 50), (50, 500), (100, 5_000), (1_000, 40_000)]) },
             faults: faults(random, active_us),
+            onlookers: random.pick(&[0, 0, 1, 2, 3]),
             limits,
         }
     }
@@ -184,7 +187,7 @@ fn limits(random: &mut Random) -> Limits {
         reserve_ahead: random.pick(&[1, 4, 40]),
         stall_timeout_s: random.within(1..=5) as u32,
         presence_ttl_s: random.within(1..=4) as u32,
-        watches_max: random.pick(&[4, 1000, 1000]),
+        watches_max: random.pick(&[20, 1000]),
     }
 }
 

@@ -38,6 +38,16 @@ impl World {
         if self.plant == Some(Plant::Overtaking) && sent == payload.len() {
             bytes = super::listen::swap_messages(&bytes).unwrap_or(bytes);
         }
+        if sent == payload.len() {
+            match self.plant {
+                Some(Plant::LostPresence) => bytes = super::listen::without_changes(&bytes),
+                Some(Plant::DoubledInbox) => bytes = super::listen::with_twins(&bytes),
+                _ => {}
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
         self.trace.note(self.now_us, "send", u64::from(id.0), sent as u64);
         self.hear(id, &bytes)?;
         self.transmit(id, Side::Client, bytes);
@@ -132,6 +142,7 @@ impl World {
                 self.read_intruder(intruder);
                 Ok(())
             }
+            (Side::Client, _, Dialler::Onlooker(onlooker)) => self.read_onlooker(onlooker, id),
             (Side::Server, None, _) => Ok(()),
         }
     }
@@ -165,6 +176,10 @@ impl World {
             (Side::Server, _, Dialler::Client(client)) => self.pump(client),
             (Side::Server, _, Dialler::Intruder(intruder)) => {
                 self.write_intruder(intruder);
+                Ok(())
+            }
+            (Side::Server, _, Dialler::Onlooker(onlooker)) => {
+                self.write_onlooker(onlooker);
                 Ok(())
             }
             (Side::Client, None, _) => Ok(()),

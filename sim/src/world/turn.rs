@@ -24,9 +24,9 @@ const FILES_MAX: usize = 80;
 /// Jobs of a shard that wait: seals, one per segment that may be unsealed, and index files made anew.
 const JOBS_MAX: usize = 16;
 
-/// Letters to its home that a session sends in its life and that are never refused: that it has begun, that
-/// it lives, that it is over.
-const LETTERS_OF_A_SESSION: usize = 3;
+/// Letters about a session, besides those about its conversations, that are never refused: that it has begun,
+/// lives and is over, whom it watches, what is in its inbox.
+const LETTERS_OF_A_SESSION: usize = 16;
 
 /// How long the disk has for what was accepted, microseconds.
 const STOP_GRACE_US: u64 = 10_000_000;
@@ -219,7 +219,9 @@ impl World {
         let awaiting_max = limits.awaiting_sync_max + answers + 2;
         // What one turn can add after the last look at the backlog: an answer to each request, and what was
         // waiting for a sync, once for every shard.
-        let must_arrive = sessions as usize * (rooms + LETTERS_OF_A_SESSION);
+        // Changes of members are told to the homes of who changed; entries are refused when too many of those wait.
+        let members = awaiting_max + shards * limits.request_ring;
+        let must_arrive = sessions as usize * (rooms + LETTERS_OF_A_SESSION) + members;
         let requests = shards * limits.request_ring + must_arrive;
         let backlog_max = limits.delivery_backlog + requests + awaiting_max * shards;
         // Those of sessions that have ended are still read for.

@@ -1,0 +1,53 @@
+//! Presence: once nothing changes any more, every watcher knows how every user is within the time that presence
+//! lasts, one heartbeat, and the time it takes to be told.
+//!
+//! That presence is never stored is looked after where the journal is read (`model/log.rs`): a record that is no
+//! entry and no known note is refused there.
+
+use super::{Promise, Verdict};
+
+use Promise::Presence as BROKEN;
+
+/// How long it takes to be told, besides: the sweep's second, the interval between two frames, the network, and
+/// a list of watched users that was refused for a moment.
+const TELLING_US: u64 = 4_000_000;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Presence {
+    wrong_since_us: Option<u64>,
+}
+
+impl Presence {
+    /// Everybody is connected, nothing goes wrong; some watcher believes `wrong`, or none does. `lasts_us` is how
+    /// long presence lasts, with a heartbeat.
+    ///
+    /// # Errors
+    /// It has been wrong for too long.
+    pub fn on_look(&mut self, now_us: u64, lasts_us: u64, wrong: Option<&str>) -> Verdict {
+        let Some(wrong) = wrong else {
+            self.wrong_since_us = None;
+            return Ok(());
+        };
+        let since_us = *self.wrong_since_us.get_or_insert(now_us);
+        BROKEN.holds(now_us - since_us <= lasts_us + TELLING_US, || {
+            format!("{wrong}, for {} ms", (now_us - since_us) / 1000)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canary_a_watcher_that_is_never_told() {
+        let mut presence = Presence::default();
+        let wrong = Some("ada is gone");
+        assert!(presence.on_look(1_000, 5_000_000, wrong).is_ok());
+        assert!(presence.on_look(9_001_000, 5_000_000, wrong).is_ok());
+        assert!(presence.on_look(9_001_001, 5_000_000, wrong).is_err());
+        assert!(presence.on_look(9_001_002, 5_000_000, None).is_ok());
+        assert!(presence.on_look(9_001_003, 5_000_000, wrong).is_ok(), "it was right in between");
+    }
+}

@@ -1,0 +1,221 @@
+//! The sockets of those who look on, and whether they see what is there.
+
+use bytes::Bytes;
+use ringwire_protocol::UserId;
+use ringwire_protocol::message::PresenceState;
+
+use super::{Event, Stage, World};
+use crate::check::Verdict;
+use crate::model::Log;
+use crate::network::{Chunk, Dialler, Side, SocketId};
+use crate::workload::Onlooker;
+
+/// How often an onlooker thinks about what to do, microseconds; it says something at least each heartbeat.
+const STEP_US: u64 = 150_000;
+
+/// What is known of a user's presence from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Truth {
+    Here,
+    Gone,
+    /// A connection is dead, and its client does not know yet.
+    Unclear,
+}
+
+impl World {
+    pub(super) fn add_onlooker(&mut self, number: usize) {
+        let name = format!("user-{}", number % self.settings.users);
+        self.onlookers.push(Onlooker::new(number, name));
+        let in_us = self.random.workload.around(STEP_US);
+        self.plan(in_us, Event::Onlook { onlooker: number });
+    }
+
+    /// Everybody there may be to watch, and somebody there is not.
+    fn watched(&self) -> Vec<UserId> {
+        let names = (0..self.settings.users).map(|user| format!("user-{user}"));
+        names.chain(["trickster".to_owned()]).map(|name| UserId::from_name(&name)).collect()
+    }
+
+    pub(super) fn on_onlooker_answered(&mut self, onlooker: usize, id: SocketId, accepted: bool) {
+        match &mut self.onlookers[onlooker].socket {
+            Some((socket, connected)) if *socket == id && accepted => *connected = true,
+            Some((socket, _)) if *socket == id => self.onlookers[onlooker].socket = None,
+            _ => {}
+        }
+        if accepted {
+            self.write_onlooker(onlooker);
+        } else {
+            self.let_go(id, false);
+        }
+    }
+
+    pub(super) fn read_onlooker(&mut self, onlooker: usize, id: SocketId) -> Verdict {
+        loop {
+            let Some(socket) = self.network.get(id) else { return Ok(()) };
+            let Some(chunk) = socket.down.read(usize::MAX) else { break };
+            self.tell_writer(id, Side::Client);
+            let this = &mut self.onlookers[onlooker];
+            let is_current = this.socket.is_some_and(|(socket, _)| socket == id);
+            if is_current {
+                this.heard_us = self.now_us;
+            }
+            let is_over = match chunk {
+                Chunk::Bytes(bytes) if is_current => this.on_bytes(&bytes)?,
+                // A connection that it has given up without letting go of it.
+                Chunk::Bytes(_) => false,
+                Chunk::End | Chunk::Reset => true,
+            };
+            if is_over {
+                if is_current {
+                    this.socket = None;
+                    this.is_welcome = false;
+                }
+                self.let_go(id, false);
+                return Ok(());
+            }
+        }
+        self.write_onlooker(onlooker);
+        Ok(())
+    }
+
+    pub(super) fn write_onlooker(&mut self, onlooker: usize) {
+        let this = &mut self.onlookers[onlooker];
+        let Some((id, true)) = this.socket else { return };
+        let Some(socket) = self.network.get(id) else { return };
+        let room = socket.up.room().min(this.out.len());
+        socket.up.is_starved = room < this.out.len();
+        if room > 0 {
+            let bytes: Vec<u8> = this.out.drain(..room).collect();
+            this.said_us = self.now_us;
+            self.transmit(id, Side::Server, Bytes::from(bytes));
+        }
+    }
+
+    pub(super) fn on_onlook(&mut self, onlooker: usize) -> Verdict {
+        if self.stage == Stage::Over {
+            return Ok(());
+        }
+        let in_us = self.random.workload.within(1..=2 * STEP_US);
+        self.plan(in_us, Event::Onlook { onlooker });
+        let is_active = self.stage == Stage::Active;
+        let heartbeat_us = u64::from(self.settings.heartbeat_ms) * 500;
+        let silent_us = self.now_us - self.onlookers[onlooker].said_us;
+        match self.onlookers[onlooker].socket {
+            None => self.dial_onlooker(onlooker),
+            // Nobody answers: the connection is dead.
+            Some((id, _)) if self.now_us - self.onlookers[onlooker].heard_us > 4 * heartbeat_us + 500_000 => {
+                self.onlookers[onlooker].socket = None;
+                self.onlookers[onlooker].is_welcome = false;
+                self.let_go(id, true);
+            }
+            Some((id, _)) if is_active && self.random.workload.one_in(25) => {
+                // Somebody closes the lid, or walks from one network into another.
+                self.onlookers[onlooker].socket = None;
+                self.onlookers[onlooker].is_welcome = false;
+                match self.random.workload.below(3) {
+                    0 => self.let_go(id, false),
+                    1 => self.let_go(id, true),
+                    _ => self.dial_onlooker(onlooker),
+                }
+            }
+            Some((_, false)) => {}
+            Some((_, true)) => {
+                let users = self.watched();
+                let this = &mut self.onlookers[onlooker];
+                if this.watches_again(&users) {
+                    // Nothing else now.
+                } else if is_active {
+                    this.step(&mut self.random.workload, &self.ids, &self.names, &users);
+                } else if silent_us > heartbeat_us {
+                    this.ping();
+                }
+                self.write_onlooker(onlooker);
+            }
+        }
+        Ok(())
+    }
+
+    fn dial_onlooker(&mut self, onlooker: usize) {
+        let (id, users) = (self.dial(Dialler::Onlooker(onlooker)), self.watched());
+        self.onlookers[onlooker].begin(id, &users);
+        self.onlookers[onlooker].said_us = self.now_us;
+        self.onlookers[onlooker].heard_us = self.now_us;
+    }
+
+    /// All sign in anew: the process has begun again.
+    pub(super) fn begin_onlookers_anew(&mut self) {
+        for onlooker in 0..self.onlookers.len() {
+            if let Some((id, _)) = self.onlookers[onlooker].socket {
+                self.let_go(id, false);
+            }
+            self.dial_onlooker(onlooker);
+        }
+    }
+
+    /// Whether a user is there, as far as can be told from outside.
+    fn truth(&mut self, user: UserId) -> Truth {
+        let clients = self.clients.iter().filter(|client| client.user == user);
+        let clients = clients.map(|client| (client.socket, client.is_welcome));
+        let onlookers = self.onlookers.iter().filter(|onlooker| onlooker.user == user);
+        let sockets: Vec<_> =
+            clients.chain(onlookers.map(|onlooker| (onlooker.socket, onlooker.is_welcome))).collect();
+        let mut truth = Truth::Gone;
+        for (socket, is_welcome) in sockets {
+            let Some((id, _)) = socket else { continue };
+            let lives = self.network.get(id).is_some_and(|it| !it.is_silent && it.home.is_some());
+            match (is_welcome, lives) {
+                (true, true) => return Truth::Here,
+                _ => truth = Truth::Unclear,
+            }
+        }
+        truth
+    }
+
+    /// What onlookers still wait for, and the first wrong thing that one of them believes.
+    pub(super) fn onlookers_wait_for(&mut self, waits: &mut Vec<String>) -> Option<String> {
+        let mut wrong = None;
+        for user in self.watched() {
+            let truth = self.truth(user);
+            for (number, onlooker) in self.onlookers.iter().enumerate() {
+                // Who cannot be reached learns nothing, and does not know it yet.
+                let socket = onlooker.socket.and_then(|(id, _)| self.network.get(id));
+                if socket.is_none_or(|socket| socket.is_silent || socket.home.is_none()) {
+                    continue;
+                }
+                let believed = onlooker.presence.get(&user).copied();
+                let expected = match truth {
+                    Truth::Here => PresenceState::Online,
+                    Truth::Gone => PresenceState::Offline,
+                    Truth::Unclear => continue,
+                };
+                if onlooker.is_welcome && believed != Some(expected) {
+                    wrong.get_or_insert_with(|| {
+                        format!("onlooker {number} believes {believed:?} of {user}, who is {expected:?}")
+                    });
+                }
+            }
+        }
+        for (number, onlooker) in self.onlookers.iter().enumerate() {
+            if !onlooker.is_welcome {
+                waits.push(format!("onlooker {number}, who is not connected"));
+            } else if !onlooker.inbox.is_whole() {
+                waits.push(format!("onlooker {number}, whose inbox is not whole"));
+            }
+        }
+        waits.extend(wrong.clone());
+        wrong
+    }
+
+    /// At most one session of each device, at every shard together.
+    pub(super) fn check_devices(&mut self) -> Verdict {
+        let now_us = self.now_us;
+        let World { process, checks, .. } = self;
+        let seats = process.iter().flat_map(|process| &process.seats).filter(|seat| !seat.is_over);
+        checks.devices.on_look(now_us, seats.flat_map(|seat| seat.shard.sessions().signed_in()))
+    }
+
+    /// The journal is this, and the onlookers have signed in since the last word was written.
+    pub(super) fn check_inboxes(&self, log: &Log) -> Verdict {
+        self.onlookers.iter().try_for_each(|it| it.inbox.on_log(it.user, log, &self.ids))
+    }
+}
