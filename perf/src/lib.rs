@@ -16,6 +16,7 @@ pub mod idle;
 pub mod load;
 pub mod measure;
 pub mod peers;
+pub mod people;
 pub mod reconnect;
 pub mod report;
 pub mod resident;

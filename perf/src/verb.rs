@@ -8,8 +8,10 @@ use ringwire_perf::bare;
 use ringwire_perf::fault::{Fault, Result};
 use ringwire_perf::measure;
 use ringwire_perf::measure::contender::Contender;
+use ringwire_perf::people::{presence, storm};
 use ringwire_perf::scenario::{self, Kind, Promise, Scenario};
 use ringwire_perf::system::processor::Split;
+use ringwire_perf::system::server::Setup;
 use ringwire_perf::{append, comparators, gates, peers, report, resident, system};
 
 use crate::progress::Progress;
@@ -33,6 +35,45 @@ pub(crate) enum Verb {
         /// Handshakes under way at once.
         #[arg(long, default_value_t = ringwire_perf::load::engine::CONNECTING_MAX)]
         at_once: usize,
+    },
+    /// Presence per second of many users who watch each other: while nobody moves, and while some come and go.
+    Presence {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        placed: Placed,
+        /// How many users (the generator needs as many descriptors).
+        #[arg(long, default_value_t = 10_000)]
+        users: usize,
+        /// How many others each watches.
+        #[arg(long, default_value_t = 20)]
+        watched: usize,
+        /// How many of a hundred come and go.
+        #[arg(long, default_value_t = 10)]
+        flapping: usize,
+        /// How long each of those stays, and stays away, milliseconds.
+        #[arg(long, default_value_t = 5_000)]
+        period: u64,
+        /// Seconds per phase.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+    },
+    /// A storm of clients who come back at once, with an inbox of conversations in which they missed something,
+    /// against as many bare handshakes.
+    Storm {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        placed: Placed,
+        /// How many clients (the generator needs as many descriptors).
+        #[arg(long, default_value_t = 10_000)]
+        clients: usize,
+        /// Conversations of each, each with as many members.
+        #[arg(long, default_value_t = 20)]
+        conversations: usize,
+        /// Messages that each has missed.
+        #[arg(long, default_value_t = 50)]
+        unread: u64,
     },
     /// Run scenarios against the server, the bare loop and peers, in turns.
     Run(Run),
@@ -70,6 +111,23 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 0)]
         ack_bytes: usize,
     },
+}
+
+/// How the server of a measurement runs.
+#[derive(Args)]
+pub(crate) struct Placed {
+    /// auto, uring or epoll.
+    #[arg(long, default_value = "auto")]
+    driver: String,
+    /// Shards; 0: the server's default.
+    #[arg(long, default_value_t = 1)]
+    shards: u16,
+}
+
+fn setup(server: Server, placed: Placed) -> Result<Setup> {
+    let binary = system::server::find_binary(server.binary)?;
+    let Placed { driver, shards } = placed;
+    Ok(Setup { binary, driver, shards, settings: server.set, cpus: Vec::new() })
 }
 
 /// What is compared, and how.
@@ -147,6 +205,16 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
                 at_once,
             };
             resident::run(&options).map(drop)
+        }
+        Verb::Presence { server, placed, users, watched, flapping, period, seconds } => {
+            let setup = setup(server, placed)?;
+            let (flapping_percent, period_ms) = (flapping.min(100), period.max(1));
+            let options = presence::Options { setup, users, watched, flapping_percent, period_ms, seconds };
+            presence::run(&options).map(drop)
+        }
+        Verb::Storm { server, placed, clients, conversations, unread } => {
+            let setup = setup(server, placed)?;
+            storm::run(&storm::Options { setup, clients, conversations, unread }).map(drop)
         }
         Verb::Run(run) => {
             // All of them first: a mistake in the last file should not cost the runs before it.
