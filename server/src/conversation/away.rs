@@ -19,11 +19,20 @@ pub(super) fn wakes(kind: Kind) -> bool {
 }
 
 impl Conversation {
-    /// Whether the newest message, which is in memory where it is a moment old, is one that wakes this user.
+    /// Whether the newest message is one that wakes this user. It is in memory, unless the server has started since:
+    /// then the last run may have been killed before it woke anybody, and once too often is better than never.
     fn newest_wakes(&self, user: UserId) -> bool {
         let newest = self.tail.from(self.visible).and_then(|mut frames| frames.next());
-        let message = newest.and_then(|frame| message(frame).ok());
-        message.is_some_and(|message| message.sender != user && wakes(message.kind))
+        match newest.and_then(|frame| message(frame).ok()) {
+            Some(message) => message.sender != user && wakes(message.kind),
+            None => !self.is_own(user, self.visible),
+        }
+    }
+
+    /// Whether a device of the user published it, a moment ago.
+    fn is_own(&self, user: UserId, sequence: u64) -> bool {
+        let mut devices = self.state.devices.iter().filter(|((of, _), _)| *of == user);
+        devices.any(|(_, device)| device.recent().any(|recent| recent == sequence))
     }
 }
 
