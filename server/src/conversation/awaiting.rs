@@ -8,6 +8,7 @@ use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Done, Durability};
 
 use super::cursors::Moved;
+use super::membership::Out;
 use super::publish::Acknowledged;
 use super::{Conversations, Refusal, Which};
 use crate::fanout::encoded::Encoded;
@@ -31,7 +32,7 @@ pub(super) enum Awaiting {
     /// Somebody who asked to be attached and was no member.
     Stranger { author: Author, request: u32, conversation: ConversationId },
     /// A change of members; the one that is `out` has left or was removed.
-    Changed { author: Author, request: u32, conversation: ConversationId, out: Option<UserId> },
+    Changed { author: Author, request: u32, conversation: ConversationId, out: Option<Out> },
     /// A change of members, which the home of the user is told of.
     Member { user: UserId, conversation: ConversationId, is_member: bool },
     /// What a member has set for itself.

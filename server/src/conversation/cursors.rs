@@ -15,12 +15,13 @@ use ringwire_protocol::message::{Receipt, ReceiptKind};
 
 use super::awaiting::Awaiting;
 use super::state::{NOTE_MEMBER_BYTES, Standing, put_note};
-use super::{Conversations, MemberState, Refusal, Which};
+use super::{Conversation, Conversations, MemberState, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Author, Delivery, Reach, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{CURSOR_INTERVAL_MS, NOTE_MEMBERS_MAX};
+use crate::store::EntryNumber;
 
 /// Cursors of a conversation that were moved and are not written. Lives as long as they do, and for the interval
 /// after that.
@@ -40,10 +41,27 @@ pub(super) struct Moved {
     by: SessionRef,
 }
 
+/// A note that may not be synced yet, and how its member stood before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noting {
+    user: UserId,
+    entry: EntryNumber,
+    before: Standing,
+}
+
 impl Standing {
     fn of(member: &MemberState) -> Self {
         let (read, delivered) = (member.read, member.delivered);
         Standing { read, delivered, muted_until_ms: member.muted_until_ms }
+    }
+}
+
+impl Conversation {
+    /// How a member stands for good: what is noted and not synced may be gone after a crash, and is not shown.
+    pub(super) fn standing(&self, user: UserId, synced: EntryNumber) -> Option<Standing> {
+        let member = self.state.members.get(&user)?;
+        let unsynced = self.noting.iter().find(|noting| noting.user == user && noting.entry > synced);
+        Some(unsynced.map_or_else(|| Standing::of(member), |noting| noting.before))
     }
 }
 
@@ -189,13 +207,27 @@ impl Conversations {
         if standings.is_empty() {
             return Ok(());
         }
-        self.log
+        let synced = self.log.synced();
+        let entry = self
+            .log
             .note_members(id, conversation.state.head, now.unix_ms, &note)
             .map_err(|error| Refusal::of_append(&error))?;
+        conversation.noting.retain(|noting| noting.entry > synced);
         for (user, standing) in standings {
+            if let Some(member) = conversation.state.members.get(&user) {
+                conversation.noting.push(Noting { user, entry, before: Standing::of(member) });
+            }
             conversation.state.apply_note(user, standing);
         }
         Ok(())
+    }
+
+    /// Who is out has no cursors, and gets new ones when it comes back.
+    pub(super) fn forget_moved(&mut self, id: ConversationId, user: UserId) {
+        let cursors = self.by_id.get_mut(&id).and_then(|conversation| conversation.cursors.as_mut());
+        if let Some(cursors) = cursors {
+            cursors.moved.remove(&user);
+        }
     }
 
     /// Who joins has read what was before, as far as counting goes.
@@ -218,7 +250,9 @@ impl Conversations {
         cursors: &[Moved],
         mesh: &mut Mesh,
     ) {
-        let Some(conversation) = self.by_id.get(&id) else { return };
+        let synced = self.log.synced();
+        let Some(conversation) = self.by_id.get_mut(&id) else { return };
+        conversation.noting.retain(|noting| noting.entry > synced);
         if conversation.state.members.len() >= self.limits.push_below {
             return;
         }

@@ -1,10 +1,11 @@
 //! How conversations begin, other than by somebody who joins first: with members, or between two.
 
+use std::collections::BTreeSet;
+
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Action, ConversationKind, Membership, Role};
 
-use super::membership::direct_fixed;
 use super::{Conversations, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::letter::{Author, Founding};
@@ -50,27 +51,25 @@ impl Conversations {
     ) -> Result<(), Refusal> {
         let known = self.by_id.get(&id).map(|conversation| &conversation.state);
         let own_role = known.and_then(|state| state.members.get(&author.user)).map(|member| member.role);
-        match (founding.kind, known, own_role) {
-            (_, None, _) | (ConversationKind::Group, Some(_), Some(Role::Owner)) => {}
-            (ConversationKind::Direct, Some(_), Some(_)) => {}
-            (ConversationKind::Group, Some(_), _) => {
-                let reason = "there is a conversation of that name; join it, or choose another name";
-                return Err(Refusal::new(Code::CONVERSATION_EXISTS, reason));
-            }
-            (ConversationKind::Direct, Some(_), None) => return Err(direct_fixed()),
+        // The name of a direct conversation is made of its two users; so its author is one of them.
+        if founding.kind == ConversationKind::Group && known.is_some() && own_role != Some(Role::Owner) {
+            let reason = "there is a conversation of that name; join it, or choose another name";
+            return Err(Refusal::new(Code::CONVERSATION_EXISTS, reason));
         }
         let is_member = |user: &UserId| known.is_some_and(|state| state.members.contains_key(user));
+        // Of one who is named twice the first counts.
+        let mut named = BTreeSet::from([author.user]);
         let missing: Vec<&(UserId, Role, Box<str>)> =
-            founding.members.iter().filter(|(user, ..)| *user != author.user && !is_member(user)).collect();
-        let exists = known.is_some();
-        if exists && missing.is_empty() {
+            founding.members.iter().filter(|(user, ..)| named.insert(*user) && !is_member(user)).collect();
+        let (exists, enters) = (known.is_some(), own_role.is_none());
+        if !enters && missing.is_empty() {
             return Ok(());
         }
-        let added = missing.len() + usize::from(!exists);
+        let added = missing.len() + usize::from(enters);
         self.check_room(known.map_or(0, |state| state.members.len()), added)?;
         self.check_writable()?;
-        let created = Membership {
-            action: Action::Created,
+        let first = Membership {
+            action: if exists { Action::Joined } else { Action::Created },
             user: author.user,
             name: &founding.user,
             // In a direct conversation there is nothing to own.
@@ -78,11 +77,11 @@ impl Conversations {
                 ConversationKind::Group => Role::Owner,
                 ConversationKind::Direct => Role::Member,
             },
-            conversation_name: &founding.name,
+            conversation_name: if exists { "" } else { &founding.name },
             kind: founding.kind,
         };
-        if !exists {
-            self.append_membership(now, id, author.user, &created)?;
+        if enters {
+            self.append_membership(now, id, author.user, &first)?;
         }
         for (user, role, name) in missing {
             let membership = Membership {

@@ -30,14 +30,15 @@ impl Conversations {
         let conversation = self.by_id.get(&id)?;
         conversation.check_reader(user).ok()?;
         let (state, member) = (&conversation.state, conversation.state.members.get(&user)?);
+        let standing = conversation.standing(user, self.log.synced())?;
         Some(InboxEntry {
             conversation: id,
             head: conversation.visible,
-            read: member.read,
-            delivered: member.delivered,
-            unread: conversation.visible.saturating_sub(member.read),
+            read: standing.read,
+            delivered: standing.delivered,
+            unread: conversation.visible.saturating_sub(standing.read),
             time_ms: state.time_ms,
-            muted_until_ms: member.muted_until_ms,
+            muted_until_ms: standing.muted_until_ms,
             role: member.role,
             kind: state.kind,
             name: &state.name,

@@ -19,6 +19,13 @@ use crate::fanout::letter::{Answers, Author, Delivery, JoinNames, ShardIndex};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{JOINED_MEMBERS_MAX, MEMBERS_PAGE_MAX};
 
+/// Who is a member no more, and whether the session that asked knows it by the answer.
+#[derive(Clone, Copy)]
+pub(super) struct Out {
+    pub user: UserId,
+    pub is_told: bool,
+}
+
 impl Conversation {
     fn watch(&mut self, shard: ShardIndex) {
         match self.watchers.iter_mut().find(|(other, _)| *other == shard) {
@@ -129,9 +136,15 @@ impl Conversations {
         open: bool,
         mesh: &mut Mesh,
     ) {
-        let Some((conversation, member)) = self.by_id.get_mut(&id).and_then(|conversation| {
-            let member = conversation.state.members.get(&author.user)?.clone();
-            Some((conversation, member))
+        if self.by_id.get(&id).is_some_and(|conversation| conversation.is_joining(author.user)) {
+            // It was put out and let in again while this waited: it is attached as what it is then.
+            return self.await_sync(Awaiting::Attach { author, request, conversation: id, open });
+        }
+        let synced = self.log.synced();
+        let Some((conversation, role, standing)) = self.by_id.get_mut(&id).and_then(|conversation| {
+            let role = conversation.state.members.get(&author.user)?.role;
+            let standing = conversation.standing(author.user, synced)?;
+            Some((conversation, role, standing))
         }) else {
             return self.reject(author.session, id, Which::Attach(request), &Refusal::not_a_member(), mesh);
         };
@@ -147,16 +160,16 @@ impl Conversations {
             request,
             conversation: id,
             name: &conversation.state.name,
-            role: member.role,
+            role,
             head: conversation.visible,
             first: 1,
             client_sequence,
             members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
             members: members.as_slice().into(),
             kind: conversation.state.kind,
-            read: member.read,
-            delivered: member.delivered,
-            muted_until_ms: member.muted_until_ms,
+            read: standing.read,
+            delivered: standing.delivered,
+            muted_until_ms: standing.muted_until_ms,
         };
         joined.encode(&mut self.encoder, &mut self.scratch);
         let frame = Encoded::new(&self.scratch);
@@ -182,11 +195,11 @@ impl Conversations {
         if let Err(refusal) = self.leave(now, id, &author) {
             return self.reject(author.session, id, Which::Request(request), &refusal, mesh);
         }
-        let out = Some(author.user);
+        let out = Some(Out { user: author.user, is_told: true });
         self.await_sync(Awaiting::Changed { author, request, conversation: id, out });
     }
 
-    fn leave(&mut self, now: Now, id: ConversationId, author: &Author) -> Result<(), Refusal> {
+    pub(super) fn leave(&mut self, now: Now, id: ConversationId, author: &Author) -> Result<(), Refusal> {
         let state = &self.by_id.get(&id).ok_or_else(Refusal::not_a_member)?.state;
         let member = state.members.get(&author.user).ok_or_else(Refusal::not_a_member)?;
         if state.kind == ConversationKind::Direct {
@@ -214,13 +227,13 @@ impl Conversations {
         author: Author,
         request: u32,
         conversation: ConversationId,
-        out: Option<UserId>,
+        out: Option<Out>,
         mesh: &mut Mesh,
     ) {
         let Some(state) = self.by_id.get(&conversation) else { return };
-        if let Some(user) = out {
+        if let Some(Out { user, is_told }) = out {
             for (shard, _) in &state.watchers {
-                let asked_by = author.session;
+                let asked_by = is_told.then_some(author.session);
                 mesh.deliver(*shard, Delivery::Expelled { user, conversation, asked_by });
             }
         }
@@ -249,6 +262,9 @@ impl Conversations {
             body: &body,
         };
         let entry = self.append(now, id, &draft)?;
+        if !self.is_member(id, membership.user) {
+            self.forget_moved(id, membership.user);
+        }
         let joined = !was_member && self.is_member(id, membership.user);
         let sequence = entry.sequence;
         self.await_sync(Awaiting::Entry { entry, session: None });

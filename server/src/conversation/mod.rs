@@ -52,7 +52,7 @@ use crate::shard::Levels;
 use crate::store::{AppendError, EntryNumber, Log, Step};
 use amend::Lookups;
 use awaiting::Awaiting;
-use cursors::Cursors;
+use cursors::{Cursors, Noting};
 use history::{Budget, Reads, Tail, Wanted};
 
 /// A conversation and what the owner knows about it beyond its durable state.
@@ -81,6 +81,8 @@ struct Conversation {
     tail: Tail,
     /// Cursors that were moved, if any were in the last second.
     cursors: Option<Box<Cursors>>,
+    /// Notes about members that are not synced, and a few that are.
+    noting: Vec<Noting>,
 }
 
 impl Conversation {
@@ -89,10 +91,15 @@ impl Conversation {
         if !self.state.members.contains_key(&user) {
             return Err(Refusal::not_a_member());
         }
-        if self.joining.iter().any(|(_, joining)| *joining == user) {
+        if self.is_joining(user) {
             return Err(Refusal::busy("the joining is being written"));
         }
         Ok(())
+    }
+
+    /// Whether the user's joining is not synced yet.
+    fn is_joining(&self, user: UserId) -> bool {
+        self.joining.iter().any(|(_, joining)| *joining == user)
     }
 }
 

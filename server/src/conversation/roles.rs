@@ -14,7 +14,7 @@ use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{Action, ConversationKind, Done, Membership, Role};
 
 use super::awaiting::Awaiting;
-use super::membership::{direct_fixed, last_owner};
+use super::membership::{Out, direct_fixed, last_owner};
 use super::{Conversations, MemberState, Refusal, State, Which};
 use crate::clock::Now;
 use crate::fanout::letter::{Answers, Author, MemberChange};
@@ -85,9 +85,6 @@ impl Conversations {
         mesh: &mut Mesh,
     ) {
         let id = change.conversation;
-        if change.action == Action::Removed && change.user == author.user {
-            return self.on_leave(now, author, request, id, mesh);
-        }
         match self.change(now, &author, change) {
             Err(refusal) => self.reject(author.session, id, Which::Request(request), &refusal, mesh),
             Ok(Outcome::Nothing) => {
@@ -96,7 +93,9 @@ impl Conversations {
                 self.reply(author.session, Answers::Other, mesh);
             }
             Ok(Outcome::Entry(..)) => {
-                let out = (change.action == Action::Removed).then_some(change.user);
+                let removed = change.action == Action::Removed;
+                // Also one who removes itself: to its client that is a change like any other.
+                let out = removed.then_some(Out { user: change.user, is_told: false });
                 self.await_sync(Awaiting::Changed { author, request, conversation: id, out });
             }
         }
@@ -104,6 +103,10 @@ impl Conversations {
 
     fn change(&mut self, now: Now, author: &Author, change: &MemberChange) -> Result<Outcome, Refusal> {
         let id = change.conversation;
+        if change.action == Action::Removed && change.user == author.user {
+            self.leave(now, id, author)?;
+            return Ok(Outcome::Entry(Box::default(), Role::Reader));
+        }
         let state = &self.by_id.get(&id).ok_or_else(Refusal::not_a_member)?.state;
         let outcome = judge(state, author, change)?;
         if let Outcome::Entry(name, role) = &outcome {

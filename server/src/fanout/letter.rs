@@ -305,8 +305,8 @@ pub enum Delivery {
         user: UserId,
         /// Which conversation.
         conversation: ConversationId,
-        /// The session that asked for it; it has an answer of its own.
-        asked_by: SessionRef,
+        /// The session that has left, which has an answer of its own.
+        asked_by: Option<SessionRef>,
     },
     /// One message for everybody on this shard who is attached: encoded once, one letter per shard.
     Message {

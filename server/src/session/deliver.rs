@@ -155,7 +155,7 @@ impl Sessions {
         &mut self,
         user: UserId,
         conversation: ConversationId,
-        asked_by: SessionRef,
+        asked_by: Option<SessionRef>,
         mesh: &mut Mesh,
     ) {
         let Some(topic) = self.subscribers.find(conversation) else { return };
@@ -173,7 +173,7 @@ impl Sessions {
             if let Some(nth) = held {
                 self.detach(id, nth, mesh);
             }
-            if (asked_by.shard, asked_by.connection) != (self.me, id) {
+            if asked_by.is_none_or(|by| (by.shard, by.connection) != (self.me, id)) {
                 self.reject(
                     id,
                     &Reject {

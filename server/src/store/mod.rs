@@ -225,6 +225,11 @@ impl Log {
         self.journal.positions().appended
     }
 
+    /// The last entry that is durable.
+    pub fn synced(&self) -> EntryNumber {
+        self.journal.positions().synced
+    }
+
     /// Whether everything appended is durable.
     pub fn is_synced(&self) -> bool {
         let positions = self.journal.positions();
