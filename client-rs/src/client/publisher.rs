@@ -238,7 +238,7 @@ impl Publisher {
         self.done(|core, now| core.mute(now, self.key.id, until_ms)).await.map(drop)
     }
 
-    /// Asks for [`Update::Counts`] as they change, or for no more of them: for rooms so large that nobody wants to know each
+    /// Asks for [`Update::Counts`](crate::Update::Counts) as they change, or for no more of them: for rooms so large that nobody wants to know each
     /// reader by name.
     ///
     /// # Errors

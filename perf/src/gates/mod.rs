@@ -3,7 +3,7 @@
 //! Counts are the same on every run and on a busy machine, so they may fail a build where times may not.
 //! They depend on the compiler: a new one is a reason to look, and then to write a new baseline; until then
 //! gates are skipped, in so many words. They must not depend on the processor: what chooses its code by the
-//! processor's features at run time is kept to one choice (see [`FEATURES`]).
+//! processor's features at run time is kept to one choice (see `FEATURES`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

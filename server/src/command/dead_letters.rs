@@ -134,7 +134,7 @@ impl Plane {
         let body = response.bytes().await.map_err(lost)?;
         if !status.is_success() {
             let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            let said = said["message"].as_str().unwrap_or("no reason was given");
+            let said = said["detail"].as_str().unwrap_or("no reason was given");
             return Err(format!("{url} answers {status}: {said}"));
         }
         serde_json::from_slice(&body).map_err(|error| format!("{url} answers what is no list: {error}"))

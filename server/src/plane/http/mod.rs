@@ -1,7 +1,7 @@
 //! HTTP/1.1 on a port of its own: for operators, for what watches the server, and for uploads.
 //!
 //! One task per connection, so many at most; a request head that does not come, or a connection that says
-//! nothing, is given up. What a path means is decided in [`Service::answer`] and nowhere else.
+//! nothing, is given up. What a path means is decided in `Service::answer` and nowhere else.
 //!
 //! Absent: TLS (a proxy's or a private network's business, as with other operators' ports) and HTTP/2.
 

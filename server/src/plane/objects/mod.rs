@@ -106,7 +106,7 @@ impl Media {
         media
     }
 
-    /// Answers a request below [`PATH`]; `rest` are the segments behind it.
+    /// Answers a request below `PATH`; `rest` are the segments behind it.
     pub async fn answer(self: &Rc<Self>, request: Request<Incoming>, rest: &[&str]) -> Response<Body> {
         let origin = match self.origins.check(request.headers()) {
             Ok(origin) => origin,

@@ -9,7 +9,7 @@
 //! Who is away, and since when, and for which conversations, is known to shards; here it is known who has been
 //! woken, and what is still to be delivered. A payload says ids only.
 //!
-//! Owner: the plane's thread. Invariants: see [`queue`].
+//! Owner: the plane's thread. Invariants: see `queue`.
 //!
 //! Absent: registrations (a user's home has them; a wake brings those it needs), messages.
 
