@@ -106,10 +106,26 @@ pub fn run(options: &Options) -> Result<Figures> {
             crowd.send(client)?;
         }
         while joined[some.clone()].iter().any(|count| *count < rooms) {
+            let mut again = Vec::new();
             turn(&mut crowd, until, "joining", &mut |client, frame| {
-                joined[client] += usize::from(matches!(frame, ServerFrame::Joined(_)));
+                match frame {
+                    ServerFrame::Joined(_) => joined[client] += 1,
+                    // A ring was full for a moment.
+                    ServerFrame::Reject(reject) if reject.retry_after_ms > 0 => {
+                        again.push((client, reject.request));
+                    }
+                    ServerFrame::Reject(reject) => {
+                        return Err(Fault::Server(format!("joining: {} {}", reject.code, reject.reason)));
+                    }
+                    _ => {}
+                }
                 Ok(())
             })?;
+            for (client, request) in again {
+                let name = name(client, request as usize - 1);
+                crowd.say(client, |encoder, out| Join { request, name: &name }.encode(encoder, out));
+                crowd.send(client)?;
+            }
         }
     }
     (0..clients).for_each(|client| crowd.cut(client));
