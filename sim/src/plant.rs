@@ -23,6 +23,15 @@ pub enum Plant {
     /// A delivery that finds its ring full is thrown away.
     #[cfg(feature = "planted-bugs")]
     DropOnFullRing,
+    /// Who is removed from a conversation goes on receiving it.
+    #[cfg(feature = "planted-bugs")]
+    KeepsRemoved,
+    /// A page of what is current shows what was deleted.
+    #[cfg(feature = "planted-bugs")]
+    ShowsDeleted,
+    /// Cursors are told and not kept.
+    #[cfg(feature = "planted-bugs")]
+    ForgetsCursors,
 }
 
 impl Plant {
@@ -36,6 +45,12 @@ impl Plant {
         Plant::KeptSession,
         #[cfg(feature = "planted-bugs")]
         Plant::DropOnFullRing,
+        #[cfg(feature = "planted-bugs")]
+        Plant::KeepsRemoved,
+        #[cfg(feature = "planted-bugs")]
+        Plant::ShowsDeleted,
+        #[cfg(feature = "planted-bugs")]
+        Plant::ForgetsCursors,
     ];
 }
 
@@ -50,6 +65,12 @@ impl fmt::Display for Plant {
             Plant::KeptSession => "kept-session",
             #[cfg(feature = "planted-bugs")]
             Plant::DropOnFullRing => "drop-on-full-ring",
+            #[cfg(feature = "planted-bugs")]
+            Plant::KeepsRemoved => "keeps-removed",
+            #[cfg(feature = "planted-bugs")]
+            Plant::ShowsDeleted => "shows-deleted",
+            #[cfg(feature = "planted-bugs")]
+            Plant::ForgetsCursors => "forgets-cursors",
         })
     }
 }

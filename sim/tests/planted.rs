@@ -48,6 +48,27 @@ fn a_session_that_does_not_give_way_is_found() {
 
 #[cfg(feature = "planted-bugs")]
 #[test]
+fn a_removed_member_that_is_kept_is_found() {
+    let (seed, promise) = found(Plant::KeepsRemoved);
+    assert_eq!(promise, Promise::Isolation, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_deleted_message_that_is_shown_is_found() {
+    let (seed, promise) = found(Plant::ShowsDeleted);
+    assert_eq!(promise, Promise::Amendments, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_cursor_that_is_told_and_not_kept_is_found() {
+    let (seed, promise) = found(Plant::ForgetsCursors);
+    assert_eq!(promise, Promise::Receipts, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
 fn a_delivery_dropped_on_a_full_ring_is_found() {
     let (seed, promise) = found(Plant::DropOnFullRing);
     assert!([Promise::Order, Promise::Progress].contains(&promise), "seed {seed}: {promise}");

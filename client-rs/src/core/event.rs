@@ -18,6 +18,13 @@ pub struct PublishId(pub(crate) u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub(crate) u32);
 
+impl RequestId {
+    /// The number that the request has on the wire.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl fmt::Display for PublishId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "publish {}", self.0)

@@ -207,6 +207,10 @@ impl Conversations {
         if standings.is_empty() {
             return Ok(());
         }
+        #[cfg(feature = "planted-bugs")]
+        if self.bugs.forgets_cursors {
+            note.clear();
+        }
         let synced = self.log.synced();
         let entry = self
             .log

@@ -231,6 +231,8 @@ impl Conversations {
         mesh: &mut Mesh,
     ) {
         let Some(state) = self.by_id.get(&conversation) else { return };
+        #[cfg(feature = "planted-bugs")]
+        let out = out.filter(|_| !self.bugs.keeps_removed);
         if let Some(Out { user, is_told }) = out {
             for (shard, _) in &state.watchers {
                 let asked_by = is_told.then_some(author.session);

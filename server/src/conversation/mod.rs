@@ -164,6 +164,21 @@ pub struct Conversations {
     limits: Limits,
     /// What went through, for the operator.
     pub counters: Counters,
+    /// Bugs for the simulation to find.
+    #[cfg(feature = "planted-bugs")]
+    pub bugs: Bugs,
+}
+
+/// Bugs for the simulation to find, each in the promise that it is about.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bugs {
+    /// Who is removed goes on receiving.
+    pub keeps_removed: bool,
+    /// A page of what is current shows what was deleted.
+    pub shows_deleted: bool,
+    /// Notes about cursors are empty.
+    pub forgets_cursors: bool,
 }
 
 /// What an owner counts; all since the process started.
@@ -229,6 +244,8 @@ impl Conversations {
             is_behind: false,
             limits,
             counters: Counters::default(),
+            #[cfg(feature = "planted-bugs")]
+            bugs: Bugs::default(),
         }
     }
 

@@ -256,6 +256,8 @@ pub(super) fn sample(frame: &'static [u8], time_ms: u64) -> crate::model::Entry 
         reference: 0,
         token: None,
         change: None,
+        role: None,
+        is_empty: false,
     }
 }
 

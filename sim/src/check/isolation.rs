@@ -22,6 +22,8 @@ pub struct Isolation {
     pages: BTreeSet<(Room, UserId, u64, u64)>,
     /// Heads that were named to somebody as a member.
     named: BTreeSet<(Room, UserId, u64)>,
+    /// Who was told what is of a moment only.
+    notices: BTreeSet<(Room, UserId)>,
 }
 
 /// A stretch of sequences during which a user was a member: from the one that let it in to the one that let it
@@ -62,6 +64,11 @@ impl Isolation {
         self.named.insert((room, user, head));
     }
 
+    /// A session of this user is told how far another member is.
+    pub fn on_notice(&mut self, room: Room, user: UserId) {
+        self.notices.insert((room, user));
+    }
+
     /// The journal is this.
     ///
     /// # Errors
@@ -87,6 +94,11 @@ impl Isolation {
                 format!(
                     "user {user} got a page up to {to} of room {room} at head {head}, and was no member then"
                 )
+            })?;
+        }
+        for (room, user) in &self.notices {
+            BROKEN.holds(any(*room, user, &|_| true), || {
+                format!("user {user} was told of a member of room {room}, and never was one")
             })?;
         }
         for (room, user, head) in &self.named {
@@ -143,6 +155,12 @@ mod tests {
             let verdict = check(|isolation, _, bob| isolation.on_page(0, bob, to, head));
             assert_eq!(verdict.is_ok(), allowed, "{to} at {head}");
         }
+    }
+
+    #[test]
+    fn canary_a_notice_for_a_stranger() {
+        assert!(check(|isolation, _, bob| isolation.on_notice(0, bob)).is_ok());
+        assert!(check(|isolation, _, _| isolation.on_notice(0, UserId::from_name("eve"))).is_err());
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //!
 //! Conversations are numbered ([`Room`]) so that looking one up costs nothing.
 
+pub mod amendments;
 pub mod bounds;
 pub mod devices;
 pub mod durability;
 pub mod exactly_once;
 pub mod inbox;
 pub mod isolation;
+pub mod membership;
 pub mod order;
 pub mod presence;
 pub mod progress;
+pub mod receipts;
 
 use std::fmt;
 
@@ -31,6 +34,12 @@ pub enum Promise {
     ExactlyOnce,
     /// Nothing reaches a session whose user is not a member.
     Isolation,
+    /// Members and messages are changed by who may change them, and by nobody else.
+    Membership,
+    /// A page of what is current is the fold of the log up to its head.
+    Amendments,
+    /// What was shown of a cursor is never taken back.
+    Receipts,
     /// Every queue stays within its limit.
     Bounds,
     /// Watchers know who is there, soon.
@@ -52,6 +61,9 @@ impl fmt::Display for Promise {
             Promise::Durability => "durability",
             Promise::ExactlyOnce => "exactly once",
             Promise::Isolation => "isolation",
+            Promise::Membership => "membership",
+            Promise::Amendments => "amendments",
+            Promise::Receipts => "receipts",
             Promise::Bounds => "bounds",
             Promise::Presence => "presence",
             Promise::Inbox => "inbox",

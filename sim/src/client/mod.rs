@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringwire_client::core::{Config, Core, PublishId, RequestId};
 use ringwire_client::ws::Link;
+use ringwire_protocol::message::View;
 use ringwire_protocol::{DeviceId, UserId};
 
 use crate::check::Room;
@@ -25,9 +26,11 @@ pub enum Asked {
     /// To leave.
     Leave(Room),
     /// Older messages.
-    History(Room),
+    History(Room, View),
     /// Who is there.
     Members,
+    /// A change of members, or of its own standing.
+    Change,
 }
 
 /// How a client stands in a room.
@@ -80,6 +83,8 @@ pub struct Client {
     pub publishes: BTreeMap<PublishId, Token>,
     /// What it has asked and not heard of.
     pub requests: BTreeMap<RequestId, Asked>,
+    /// Sequences of what it has published.
+    pub written: BTreeMap<Room, Vec<u64>>,
     /// The last mark it has given.
     pub marked: u32,
     /// Whether the server has welcomed it on the present connection.
@@ -129,6 +134,7 @@ impl Client {
             rooms: BTreeMap::new(),
             publishes: BTreeMap::new(),
             requests: BTreeMap::new(),
+            written: BTreeMap::new(),
             marked: 0,
             is_welcome: false,
             is_ending: false,

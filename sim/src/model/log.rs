@@ -8,7 +8,7 @@ use ringwire::conversation::state::{Standing, bucket_key, bucket_of, read_note};
 use ringwire::store::{AMENDMENT, ENTRY, MEMBERS, RESERVED};
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
-use ringwire_protocol::message::{Action, Kind, Membership, Message, ServerFrame};
+use ringwire_protocol::message::{Action, Kind, Membership, Message, Role, ServerFrame};
 use ringwire_protocol::{ConversationId, UserId};
 use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, Record, RecordKind, RecoverOptions, recover};
 
@@ -35,8 +35,12 @@ pub struct Entry {
     pub reference: u64,
     /// The wish that it came from.
     pub token: Option<Token>,
-    /// Who came or went.
+    /// Who came, went or changed.
     pub change: Option<(Action, UserId)>,
+    /// The role that the one has from then on.
+    pub role: Option<Role>,
+    /// Whether there is something in it.
+    pub is_empty: bool,
 }
 
 /// One conversation.
@@ -50,8 +54,46 @@ pub struct Story {
     pub skipped: u64,
     /// Entries that are in the log of the amendments of their bucket, too; by bucket.
     pub amended: BTreeMap<u64, Vec<u64>>,
-    /// How members stand, as the last note about each says.
-    pub standings: BTreeMap<UserId, Standing>,
+    /// Its members.
+    pub members: BTreeMap<UserId, Member>,
+    /// The highest cursors that were ever noted, of members and of those who were.
+    pub cursors: BTreeMap<UserId, (u64, u64)>,
+}
+
+/// A member, as entries and notes say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// What it may do.
+    pub role: Role,
+    /// How far it is.
+    pub standing: Standing,
+}
+
+impl Story {
+    /// A member comes, goes or changes.
+    fn change(&mut self, action: Action, user: UserId, role: Role) {
+        match action {
+            Action::Left | Action::Removed => {
+                self.members.remove(&user);
+            }
+            _ => {
+                let fresh = Member { role, standing: Standing::default() };
+                self.members.entry(user).or_insert(fresh).role = role;
+            }
+        }
+    }
+
+    /// A note says how a member stands.
+    fn note(&mut self, user: UserId, noted: Standing) {
+        let (read, delivered) = self.cursors.entry(user).or_default();
+        *read = noted.read.max(*read);
+        *delivered = noted.delivered.max(*delivered).max(*read);
+        if let Some(Member { standing, .. }) = self.members.get_mut(&user) {
+            standing.read = standing.read.max(noted.read);
+            standing.delivered = standing.delivered.max(noted.delivered).max(standing.read);
+            standing.muted_until_ms = noted.muted_until_ms;
+        }
+    }
 }
 
 /// Everything that is stored.
@@ -182,7 +224,10 @@ impl Collector<'_> {
         let story = &mut self.log.rooms[room];
         match record.kind {
             RESERVED => story.reserved = record.sequence,
-            MEMBERS => story.standings.extend(read_note(record.payload).ok_or("a note is cut")?),
+            MEMBERS => {
+                let note = read_note(record.payload).ok_or("a note is cut")?;
+                note.for_each(|(user, standing)| story.note(user, standing));
+            }
             RecordKind::SKIP => return story.skip(record.sequence),
             ENTRY => return self.take_entry(record, id, room),
             kind => return Err(format!("a record is of the unknown kind {kind:?}")),
@@ -228,7 +273,10 @@ impl Collector<'_> {
         }
         let membership = (message.kind == Kind::Membership).then(|| Membership::decode(message.body));
         let change = match membership {
-            Some(Ok(membership)) => Some((membership.action, membership.user)),
+            Some(Ok(membership)) => {
+                story.change(membership.action, membership.user, membership.role);
+                Some((membership.action, membership.user, membership.role))
+            }
             Some(Err(fault)) => return Err(fault.to_string()),
             None => None,
         };
@@ -241,7 +289,9 @@ impl Collector<'_> {
             kind: message.kind,
             reference: message.reference,
             token: Token::of(message.body),
-            change,
+            change: change.map(|(action, user, _)| (action, user)),
+            role: change.map(|(_, _, role)| role),
+            is_empty: message.body.is_empty(),
         };
         story.entries.insert(sequence, entry);
         Ok(())

@@ -7,6 +7,6 @@ mod log;
 mod tap;
 mod token;
 
-pub use log::{Entry, Log, Story};
+pub use log::{Entry, Log, Member, Story};
 pub use tap::Tap;
 pub use token::Token;

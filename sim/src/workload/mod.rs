@@ -2,15 +2,16 @@
 
 mod intruder;
 mod onlooker;
+mod people;
 
 pub use intruder::{Conduct, Intruder};
 pub use onlooker::Onlooker;
+pub use people::{People, pairs, user};
 
-use ringwire_client::core::{Draft, Range, Start};
-use ringwire_protocol::message::{Direction, Durability, Kind, View};
+use ringwire_client::core::{Change, Draft, Member, Range, Start};
+use ringwire_protocol::message::{Durability, Kind};
 
 use crate::check::Room;
-use crate::client::Client;
 use crate::random::Random;
 use crate::world::Settings;
 
@@ -29,8 +30,18 @@ pub enum Act {
     History(Room, Range),
     /// Ask who is there.
     Members(Room),
-    /// Tell how far one has read, or that one types: the server does not offer it.
+    /// Tell how far one has read, and that one types.
     Chatter(Room),
+    /// Create a room, with these members.
+    Create(Room, Vec<Member>),
+    /// Talk to somebody in twos.
+    Direct(Room, String, Start),
+    /// Add somebody, remove somebody, give somebody another role.
+    Change(Room, Change),
+    /// Not to be woken until then.
+    Mute(Room, u64),
+    /// Say how far one has read.
+    Read(Room, u64),
 }
 
 /// A message to be.
@@ -57,7 +68,8 @@ impl Wish {
         self.durability == Durability::Synced
     }
 
-    fn draw(random: &mut Random, cursor: u64, settings: &Settings) -> Self {
+    /// `written`: what the client may edit.
+    fn draw(random: &mut Random, cursor: u64, written: &[u64], settings: &Settings) -> Self {
         let bytes_max = settings.limits.body_bytes_max as u64;
         // Now and then one that is refused: for its kind, for what it refers to, for its size.
         let kind = match random.below(40) {
@@ -65,10 +77,14 @@ impl Wish {
             1..=3 => Kind::Reaction,
             4 => Kind::Edit,
             5..=7 => Kind::Application,
+            8..=20 if settings.people > 0 => {
+                random.pick(&[Kind::Reaction, Kind::Reaction, Kind::Edit, Kind::Delete])
+            }
             _ => Kind::Text,
         };
         let reference = match random.below(30) {
             0 => cursor + 1_000,
+            1..=24 if kind.refers() && !written.is_empty() => written[random.index(written.len())],
             _ if kind.refers() => random.within(1..=cursor.max(1)),
             _ => 0,
         };
@@ -76,46 +92,4 @@ impl Wish {
         let durability = if random.one_in(settings.memory) { Durability::Memory } else { Durability::Synced };
         Wish { bytes: bytes as usize, kind, reference, durability }
     }
-}
-
-/// Draws what a client does next; `cursors` are the last sequences it has read in its rooms.
-pub fn draw(
-    random: &mut Random,
-    client: &Client,
-    settings: &Settings,
-    cursor: impl Fn(Room) -> u64,
-) -> Option<Act> {
-    let room = random.index(settings.rooms);
-    if !client.is_in(room) {
-        let start = match random.below(4) {
-            0 => Start::Latest,
-            1 => Start::Last(random.below(6) as u32),
-            _ => Start::After(0),
-        };
-        return (!client.rooms.contains_key(&room)).then_some(Act::Join(room, start));
-    }
-    if random.one_in(settings.leave) {
-        return Some(Act::Leave(room));
-    }
-    Some(match random.below(40) {
-        0 => Act::Forget(room),
-        1..=4 => {
-            let from = match random.below(3) {
-                0 => u64::MAX,
-                1 => 1,
-                _ => random.within(0..=cursor(room) + 3),
-            };
-            let direction = random.pick(&[Direction::Forward, Direction::Backward]);
-            Act::History(
-                room,
-                Range { from, limit: random.within(1..=40) as u16, direction, view: View::Raw },
-            )
-        }
-        5 => Act::Members(room),
-        6 => Act::Chatter(room),
-        _ => {
-            let count = random.pick(&[1, 1, 1, 2, 3, 8]);
-            Act::Publish(room, (0..count).map(|_| Wish::draw(random, cursor(room), settings)).collect())
-        }
-    })
 }

@@ -14,6 +14,10 @@ impl World {
     pub(super) fn add_auditors(&mut self) -> Verdict {
         let (log, _) = Log::read(&self.disk, &self.ids)?;
         for room in 0..self.ids.len() {
+            if room >= self.settings.rooms && log.entries(room).next().is_none() {
+                // Of a pair that has nothing to say to each other; nobody else gets in.
+                continue;
+            }
             let mut members = std::collections::BTreeSet::new();
             for (_, entry) in log.entries(room) {
                 match entry.change {
@@ -73,7 +77,7 @@ impl World {
             return;
         }
         let cursor = this.link.core().cursor(id).unwrap_or(0);
-        let asked = this.requests.values().any(|asked| matches!(asked, Asked::History(_)));
+        let asked = this.requests.values().any(|asked| matches!(asked, Asked::History(..)));
         match audit {
             Audit::Forward if cursor > 0 && cursor >= head => {
                 this.audit = Some((room, Audit::Backward(cursor)));

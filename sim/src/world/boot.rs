@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ringwire::conversation::state::Standing;
 use ringwire::conversation::{Conversations, State};
 use ringwire::fanout::letter::owner_of;
 use ringwire::fanout::mesh;
@@ -109,6 +110,15 @@ impl World {
                 let limits = terms.limits.clone();
                 let conversations =
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
+                #[cfg(feature = "planted-bugs")]
+                let conversations = {
+                    use crate::plant::Plant;
+                    let mut conversations = conversations;
+                    conversations.bugs.keeps_removed = self.plant == Some(Plant::KeepsRemoved);
+                    conversations.bugs.shows_deleted = self.plant == Some(Plant::ShowsDeleted);
+                    conversations.bugs.forgets_cursors = self.plant == Some(Plant::ForgetsCursors);
+                    conversations
+                };
                 let sessions = Sessions::new(index, Arc::clone(&terms));
                 let users =
                     Users::new(recovered.users, terms.push.active_within).with_memberships(recovered.belongs);
@@ -241,6 +251,14 @@ fn check_state(log: &Log, room: Room, state: Option<&State>) -> Verdict {
     }
     Promise::Isolation.holds(state.members.keys().eq(members.iter()), || {
         format!("the server has other members of room {room} than the journal")
+    })?;
+    let known = state.members.iter().map(|(user, member)| {
+        let (read, delivered, muted_until_ms) = (member.read, member.delivered, member.muted_until_ms);
+        (user, (member.role, Standing { read, delivered, muted_until_ms }))
+    });
+    let noted = log.rooms[room].members.iter().map(|(user, member)| (user, (member.role, member.standing)));
+    Promise::Receipts.holds(known.eq(noted), || {
+        format!("the server has other roles or cursors of room {room} than the journal")
     })?;
     let known = state.devices.iter().map(|(key, device)| (*key, device.last()));
     Promise::ExactlyOnce.holds(known.collect::<std::collections::BTreeMap<_, _>>() == devices, || {

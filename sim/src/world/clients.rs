@@ -8,7 +8,7 @@ use ringwire_client::error::Error;
 use ringwire_client::ws::Action;
 use ringwire_protocol::ConversationId;
 use ringwire_protocol::code::Code;
-use ringwire_protocol::message::{self, Durability, Encoder};
+use ringwire_protocol::message::{self, Durability, Encoder, View};
 use ringwire_protocol::ws::PATH;
 
 use super::{Event, Stage, World};
@@ -230,8 +230,12 @@ impl World {
                 })?;
                 self.checks.order.on_missing(life, room, gap.from, gap.to)
             }
-            Told::Published { publish, published, .. } => {
+            Told::Published { publish, published, conversation } => {
                 self.trace.note(self.now_us, "published", u64::from(life), published.sequence);
+                if published.sequence > 0 {
+                    let room = self.room(conversation)?;
+                    self.clients[client].written.entry(room).or_default().push(published.sequence);
+                }
                 let outcome = match published.durability {
                     Durability::Synced => Outcome::Published(published.sequence),
                     Durability::Memory => Outcome::PublishedFromMemory(published.sequence),
@@ -252,11 +256,13 @@ impl World {
                 self.on_out(client, conversation)
             }
             Told::History { request, conversation, history } => {
-                self.clients[client].requests.remove(&request);
+                let asked = self.clients[client].requests.remove(&request);
                 let room = self.room(conversation)?;
                 let sequences: Vec<u64> = history.messages.iter().map(|message| message.sequence).collect();
-                self.checks.order.on_page(room, history.from, history.to, &sequences)?;
-                for message in &history.messages {
+                if !matches!(asked, Some(Asked::History(_, View::Current))) {
+                    self.checks.order.on_page(room, history.from, history.to, &sequences)?;
+                }
+                for message in history.messages.iter().chain(&history.amendments) {
                     self.check_content(room, message)?;
                 }
                 self.on_audit_page(client, history.from, history.to, history.complete)
@@ -344,7 +350,7 @@ impl World {
             Some(Asked::Leave(room)) => {
                 this.rooms.entry(room).and_modify(|standing| *standing = Standing::In);
             }
-            Some(Asked::History(_) | Asked::Members) | None => {}
+            Some(Asked::History(..) | Asked::Members | Asked::Change) | None => {}
         }
     }
 

@@ -16,10 +16,19 @@ impl World {
         let (first, last) = network.delay_us;
         let random = &mut self.random.network;
         let delay_us = [random.within(first..=last), random.within(first..=last)];
-        let (user, origin) = match dialler {
-            Dialler::Client(client) => (self.clients[client].user, self.clients[client].origin),
-            Dialler::Intruder(intruder) => (self.intruders[intruder].user, self.intruders[intruder].origin),
-            Dialler::Onlooker(onlooker) => (self.onlookers[onlooker].user, self.onlookers[onlooker].origin),
+        let (user, origin, life) = match dialler {
+            Dialler::Client(client) => {
+                let client = &self.clients[client];
+                (client.user, client.origin, client.life)
+            }
+            Dialler::Intruder(intruder) => {
+                let intruder = &self.intruders[intruder];
+                (intruder.user, intruder.origin, intruder.life)
+            }
+            Dialler::Onlooker(onlooker) => {
+                let onlooker = &self.onlookers[onlooker];
+                (onlooker.user, onlooker.origin, 0)
+            }
         };
         let (up, down) = match self.stage {
             Stage::Active => (network.window_up, network.window_down),
@@ -35,7 +44,7 @@ impl World {
             is_silent: false,
             held_until_us: 0,
         });
-        self.lines.push(Line::new(user, origin));
+        self.lines.push(Line::new(user, origin, life));
         self.counts.dials += 1;
         self.trace.note(self.now_us, "dial", u64::from(id.0), user.as_bytes()[0].into());
         self.plan(delay_us[0], Event::Dial(id));

@@ -1,5 +1,6 @@
 //! What goes wrong while the world is active.
 
+use ringwire_protocol::UserId;
 use ringwire_protocol::message::{Direction, View};
 
 use super::{Event, Stage, World};
@@ -133,8 +134,8 @@ impl World {
             cursors.push(self.clients[client].link.core().cursor(*id).unwrap_or(0));
         }
         let random = &mut self.random.workload;
-        if let Some(act) = workload::draw(random, &self.clients[client], &self.settings, |room| cursors[room])
-        {
+        let people = workload::People { pairs: &self.pairs, settings: &self.settings };
+        if let Some(act) = people.draw(random, &self.clients[client], &cursors) {
             self.perform(client, act);
         }
         self.pump(client)
@@ -184,9 +185,38 @@ impl World {
                     self.trace.note(self.now_us, "wish", u64::from(token.life), u64::from(token.number));
                 }
             }
+            Act::Create(room, members) => {
+                if let Ok((request, _)) = core.create(now, &names[room], members) {
+                    this.requests.insert(request, Asked::Join(room));
+                    this.rooms.insert(room, Standing::Joining);
+                }
+            }
+            Act::Direct(room, other, start) => {
+                if let Ok(request) = core.direct(now, UserId::from_name(&other), &other, start) {
+                    this.requests.insert(request, Asked::Join(room));
+                    this.rooms.insert(room, Standing::Joining);
+                }
+            }
+            Act::Change(room, change) => {
+                if let Ok(request) = core.change(now, ids[room], change) {
+                    this.requests.insert(request, Asked::Change);
+                }
+            }
+            Act::Mute(room, until_ms) => {
+                if let Ok(request) = core.mute(now, ids[room], until_ms) {
+                    this.requests.insert(request, Asked::Change);
+                }
+            }
+            Act::Read(room, sequence) => {
+                // Refused at once where the client itself knows better.
+                let _ = core.read(now, ids[room], sequence);
+            }
             Act::History(room, range) => {
                 if let Ok(request) = core.history(now, ids[room], range) {
-                    this.requests.insert(request, Asked::History(room));
+                    this.requests.insert(request, Asked::History(room, range.view));
+                    if range.view == View::Current {
+                        self.current.insert((this.life, request.number()));
+                    }
                 }
             }
             Act::Members(room) => {
@@ -221,7 +251,7 @@ impl World {
             ringwire_client::core::Range { from, limit: 9, direction: Direction::Backward, view: View::Raw };
         let this = &mut self.clients[client];
         if let Ok(request) = this.link.core().history(now, self.ids[room], range) {
-            this.requests.insert(request, Asked::History(room));
+            this.requests.insert(request, Asked::History(room, View::Raw));
         }
     }
 }

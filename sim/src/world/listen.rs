@@ -1,5 +1,7 @@
 //! What the server says, as it leaves: each frame is told to everybody who can judge it.
 
+use std::collections::BTreeSet;
+
 use bytes::{Bytes, BytesMut};
 use ringwire_protocol::ConversationId;
 use ringwire_protocol::UserId;
@@ -9,6 +11,7 @@ use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{Action, Durability, Kind, Membership, Message, Page, ServerFrame};
 
 use super::{Checks, Counts, World};
+use crate::check::amendments::CurrentPage;
 use crate::check::exactly_once::{Acked, Author};
 use crate::check::{Promise, Room, Verdict};
 use crate::model::{Tap, Token};
@@ -19,11 +22,12 @@ pub(super) struct Line {
     tap: Tap,
     user: UserId,
     origin: u64,
+    life: u32,
 }
 
 impl Line {
-    pub(super) fn new(user: UserId, origin: u64) -> Self {
-        Line { tap: Tap::default(), user, origin }
+    pub(super) fn new(user: UserId, origin: u64, life: u32) -> Self {
+        Line { tap: Tap::default(), user, origin, life }
     }
 }
 
@@ -32,7 +36,9 @@ struct Listener<'a> {
     socket: u32,
     user: UserId,
     origin: u64,
+    life: u32,
     ids: &'a [ConversationId],
+    current: &'a BTreeSet<(u32, u32)>,
     checks: &'a mut Checks,
     counts: &'a mut Counts,
 }
@@ -40,12 +46,14 @@ struct Listener<'a> {
 impl World {
     /// Bytes leave for this socket.
     pub(super) fn hear(&mut self, id: SocketId, bytes: &[u8]) -> Verdict {
-        let Line { tap, user, origin } = &mut self.lines[id.0 as usize];
+        let Line { tap, user, origin, life } = &mut self.lines[id.0 as usize];
         let mut listener = Listener {
             socket: id.0,
             user: *user,
             origin: *origin,
+            life: *life,
             ids: &self.ids,
+            current: &self.current,
             checks: &mut self.checks,
             counts: &mut self.counts,
         };
@@ -83,8 +91,18 @@ impl Listener<'_> {
                 let room = self.room(joined.conversation)?;
                 self.checks.durability.on_told(room, joined.head, "a head");
                 self.checks.isolation.on_named(room, self.user, joined.head);
+                let standing = (joined.read, joined.delivered);
+                self.checks.receipts.on_standing(self.socket, room, self.user, standing)?;
                 // The answer to a request opens; the one to a cursor does not.
                 self.checks.order.on_attached(self.socket, room, joined.head, joined.request != 0)
+            }
+            ServerFrame::Receipt(receipt) => {
+                let room = self.room(receipt.conversation)?;
+                self.counts.receipts += 1;
+                self.checks.durability.on_told(room, receipt.sequence, "a cursor");
+                self.checks.isolation.on_notice(room, self.user);
+                let (user, kind, sequence) = (receipt.user, receipt.kind, receipt.sequence);
+                self.checks.receipts.on_receipt(self.socket, room, user, kind, sequence)
             }
             ServerFrame::Head(head) => {
                 let room = self.room(head.conversation)?;
@@ -148,10 +166,23 @@ impl Listener<'_> {
             self.hear_content(room, bytes, message)
         })?;
         self.checks.durability.on_told(room, page.head, "a head");
-        if let Some(last) = sequences.last() {
-            self.checks.isolation.on_page(room, self.user, *last, page.head);
+        if !self.current.contains(&(self.life, page.request)) {
+            if let Some(last) = sequences.last() {
+                self.checks.isolation.on_page(room, self.user, *last, page.head);
+            }
+            return self.checks.order.on_page(room, page.from, page.to, &sequences);
         }
-        self.checks.order.on_page(room, page.from, page.to, &sequences)
+        self.counts.current_pages += 1;
+        let mut amendments = Vec::new();
+        each_message(page.amendments, |bytes, message| {
+            amendments.push(message.sequence);
+            self.hear_content(room, bytes, message)
+        })?;
+        if page.from <= page.to {
+            self.checks.isolation.on_page(room, self.user, page.to, page.head);
+        }
+        let (range, head, messages) = ((page.from, page.to), page.head, sequences);
+        self.checks.amendments.on_page(CurrentPage { room, range, head, messages, amendments })
     }
 }
 

@@ -156,8 +156,12 @@ impl World {
         self.check_log(&log)?;
         self.checks.isolation.on_log(&log)?;
         self.check_inboxes(&log)?;
+        self.checks.amendments.on_log(&log)?;
         self.checks.exactly_once.on_log(&log, &self.ids)?;
         self.counts.stored = log.len() as u64;
+        let all = || log.rooms.iter().flat_map(|story| story.entries.values());
+        self.counts.amendments = all().filter(|entry| entry.kind.refers()).count() as u64;
+        self.counts.changes = all().filter(|entry| entry.change.is_some()).count() as u64;
         self.trace.note(self.now_us, "stored", self.counts.stored, self.trace.events());
         for room in 0..self.ids.len() {
             for (sequence, entry) in log.entries(room) {

@@ -31,14 +31,17 @@ mod sockets;
 mod trace;
 mod turn;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ringwire_protocol::ConversationId;
+use ringwire::conversation::direct_name;
+use ringwire_protocol::{ConversationId, UserId};
 
 pub use event::{Event, Work};
 pub use settings::Settings;
 pub use trace::Trace;
 
+use crate::check::amendments::Amendments;
 use crate::check::bounds::Bounds;
 use crate::check::devices::Devices;
 use crate::check::durability::Durability;
@@ -47,14 +50,15 @@ use crate::check::isolation::Isolation;
 use crate::check::order::Order;
 use crate::check::presence::Presence;
 use crate::check::progress::Progress;
-use crate::check::{Promise, Room, Verdict, Violation};
+use crate::check::receipts::Receipts;
+use crate::check::{Promise, Room, Verdict, Violation, membership};
 use crate::client::Client;
 use crate::disk::{Disk, SharedDisk};
 use crate::model::Log;
 use crate::network::Network;
 use crate::plant::Plant;
 use crate::random::Streams;
-use crate::workload::{Intruder, Onlooker};
+use crate::workload::{self, Intruder, Onlooker};
 use listen::Line;
 use process::Process;
 use queue::Queue;
@@ -91,6 +95,10 @@ pub struct Counts {
     pub events: u64,
     /// Messages in the journal at the end.
     pub stored: u64,
+    /// Of those, edits, deletes and reactions.
+    pub amendments: u64,
+    /// Of those, changes of members.
+    pub changes: u64,
     /// Acknowledgements that left the server.
     pub acks: u64,
     /// Those that answered a repetition.
@@ -99,6 +107,10 @@ pub struct Counts {
     pub live: u64,
     /// Pages that left the server.
     pub pages: u64,
+    /// Of those, how many of what is current.
+    pub current_pages: u64,
+    /// Receipts that left the server.
+    pub receipts: u64,
     /// Refusals that left the server.
     pub rejects: u64,
     /// Those that said: later.
@@ -147,7 +159,7 @@ impl Counts {
     /// Adds those of another world.
     pub fn add(&mut self, other: &Counts) {
         let into = self;
-        add_up!(into, other: events stored acks duplicates live pages rejects busy read crashes drains failures torn
+        add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints);
     }
 }
@@ -167,6 +179,8 @@ struct Checks {
     durability: Durability,
     exactly_once: ExactlyOnce,
     isolation: Isolation,
+    amendments: Amendments,
+    receipts: Receipts,
     bounds: Bounds,
     progress: Progress,
     presence: Presence,
@@ -202,6 +216,10 @@ pub struct World {
     lives: u32,
     names: Vec<String>,
     ids: Vec<ConversationId>,
+    /// Whose the last conversations are, which are direct ones.
+    pairs: Vec<(String, String)>,
+    /// Requests for what is current, by life and number.
+    current: BTreeSet<(u32, u32)>,
     checks: Checks,
     counts: Counts,
 }
@@ -210,7 +228,9 @@ impl World {
     /// The world of this seed, before anything has happened.
     pub fn new(seed: u64, options: Options) -> Self {
         let settings = Settings::draw(seed);
-        let names: Vec<String> = (0..settings.rooms).map(|room| format!("room-{room}")).collect();
+        let mut names: Vec<String> = (0..settings.rooms).map(|room| format!("room-{room}")).collect();
+        let pairs = workload::pairs(&settings);
+        names.extend(pairs.iter().map(|(one, other)| direct_name(id_of(one), id_of(other))));
         let rooms = names.len();
         let mut world = World {
             plant: options.plant,
@@ -234,11 +254,15 @@ impl World {
             lives: 0,
             ids: names.iter().map(|name| ConversationId::from_name(name)).collect(),
             names,
+            pairs,
+            current: BTreeSet::new(),
             checks: Checks {
                 order: Order::new(rooms, settings.limits.push_below < 100),
                 durability: Durability::new(rooms),
                 exactly_once: ExactlyOnce::default(),
                 isolation: Isolation::default(),
+                amendments: Amendments::default(),
+                receipts: Receipts::default(),
                 bounds: Bounds::default(),
                 progress: Progress::default(),
                 presence: Presence::default(),
@@ -255,7 +279,7 @@ impl World {
         self.plan(0, Event::Boot);
         for client in 0..self.settings.clients {
             let user = client % self.settings.users;
-            self.add_client(format!("user-{user}"));
+            self.add_client(workload::user(user));
         }
         for _ in 0..self.settings.intruders {
             self.add_intruder();
@@ -322,7 +346,9 @@ impl World {
     /// The journal is this: everybody who can judge it does.
     fn check_log(&mut self, log: &Log) -> Verdict {
         self.checks.durability.on_log(log)?;
-        self.checks.order.on_log(log)
+        self.checks.order.on_log(log)?;
+        self.checks.receipts.on_log(log)?;
+        membership::check(log, self.settings.rooms)
     }
 }
 
@@ -345,4 +371,8 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         let violation = Violation { promise: Promise::Contract, what: format!("panic: {text}") };
         Outcome { violation: Some(violation), hash: 0, counts: Counts::default(), levels: Vec::new() }
     })
+}
+
+fn id_of(name: &str) -> UserId {
+    UserId::from_name(name)
 }

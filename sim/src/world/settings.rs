@@ -108,6 +108,9 @@ pub struct Settings {
     pub act_us: u64,
     /// One act in so many is to leave.
     pub leave: u64,
+    /// One act in so many is about members, cursors and messages that are there already; 0: none, and nobody talks
+    /// in twos.
+    pub people: u64,
     /// The clients' bounds.
     pub client_limits: ClientLimits,
     /// Messages that a reader takes before it grants more.
@@ -161,6 +164,7 @@ impl Settings {
             disk: DiskSettings { time_us: random.pick(&[(5, 50), (50, 500), (100, 5_000), (1_000, 40_000)]) },
             faults: faults(random, active_us),
             onlookers: random.pick(&[0, 0, 1, 2, 3]),
+            people: random.pick(&[0, 2, 2, 3, 8]),
             limits,
         }
     }

@@ -108,6 +108,10 @@ impl Conversations {
         let last = page.entries.last().map(|entry| entry.sequence);
         for entry in page.entries {
             let Ok(message) = store::message(&entry.payload) else { continue };
+            #[cfg(feature = "planted-bugs")]
+            if self.bugs.shows_deleted && message.kind == ringwire_protocol::message::Kind::Delete {
+                continue;
+            }
             if message.sequence <= head && (range.from..=range.to).contains(&message.reference) {
                 // A copy: the frame is a slice of everything that was read around it.
                 let kept = Bytes::copy_from_slice(&entry.payload);
