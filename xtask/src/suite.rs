@@ -137,7 +137,12 @@ pub(crate) fn loom(project: &Project) -> Result<Tests, String> {
     run_tests(&mut cargo)
 }
 
+/// Bugs that are put in on purpose first, with the feature that compiles them in, so that a checker that finds nothing
+/// is not believed; then worlds without any.
 fn sim(project: &Project, options: &Options) -> Outcome {
+    let mut planted = project.cargo();
+    planted.args(["test", "-p", "ringwire-sim", "--features", "planted-bugs", "--test", "planted"]);
+    process::run(planted.args(options.locked()))?;
     let mut cargo = project.cargo();
     cargo.args(["run", "-p", "ringwire-sim"]).args(options.locked());
     cargo.args(["--", "--seeds", &options.seeds.to_string()]);
