@@ -88,6 +88,10 @@ pub const PUBLISH_WINDOW: u16 = 64;
 /// Bytes of an HTTP request head that a connection may take for its upgrade.
 pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 
+/// QUIC sessions that may be resumed, of the whole process, some hundred bytes each. Full: the oldest are forgotten,
+/// and who comes back with one makes a whole handshake.
+pub const QUIC_SESSIONS_MAX: usize = 16 * 1024;
+
 /// Entries whose acknowledgement waits for the disk, per shard. Full: publishes are rejected as `busy`.
 pub const AWAITING_SYNC_MAX: usize = 64 * 1024;
 

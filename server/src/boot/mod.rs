@@ -5,12 +5,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "boot owns threads, randomness and the exit")]
 
+mod banner;
 mod checkpoints;
 mod clock;
 mod control;
 mod keys;
 mod push;
 mod thread;
+mod tls;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::store::recovery;
 use crate::user::Users;
+use banner::Served;
 use checkpoints::Checkpoints;
 use clock::Clock;
 use control::{Control, Report};
@@ -83,8 +86,10 @@ const SHARDS_MAX: u16 = 1024;
 /// # Errors
 /// Where it cannot start. Once it serves, a failure ends it with a message and a non-zero code.
 pub fn serve(config: Config) -> Result<ExitCode, BootError> {
+    let clock = Clock::start();
     let authenticator = keys::authenticator(&config)?;
     let admin_key = keys::admin_key(&config)?;
+    let mut keeper = config.tls.as_ref().map(|config| tls::Keeper::open(config, clock)).transpose()?;
     let pushing = push::prepare(&config)?;
     let shards = match config.shards {
         0 => u16::try_from(affinity::available()).unwrap_or(1).clamp(1, SHARDS_MAX),
@@ -121,9 +126,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         origins: config.origins.clone(),
         app: config.app,
         push: rules,
+        tls: keeper.as_ref().map(tls::Keeper::offer),
         limits: config.limits.clone(),
     });
-    let clock = Clock::start();
     // Without a plane nobody reaches it.
     let media = config.media.as_ref().filter(|_| operators.is_some()).map(|media| {
         let now_ms = move || clock.now().unix_ms;
@@ -188,8 +193,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         })
         .transpose()
         .map_err(BootError::system("start the plane's thread"))?;
-    let served = Served { address, operators: operators_address, development, shards };
-    let code = runtime.block_on(watch(control, reports, &served, &status, &config))?;
+    let certificate = keeper.as_mut().map(|keeper| (keeper.sha256(), keeper.is_development()));
+    let served = Served { address, operators: operators_address, development, shards, certificate };
+    let code = runtime.block_on(watch(control, reports, &served, &status, &config, keeper))?;
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a shard's thread panicked; its backtrace is above");
@@ -228,7 +234,9 @@ async fn watch(
     served: &Served,
     status: &Status,
     config: &Config,
+    mut keeper: Option<tls::Keeper>,
 ) -> Result<ExitCode, BootError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(BootError::system("listen for SIGHUP"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(BootError::system("listen for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(BootError::system("listen for SIGINT"))?;
     let mut code = ExitCode::SUCCESS;
@@ -245,7 +253,7 @@ async fn watch(
                         if let Some(bells) = control.bells() {
                             status.set_ready(bells);
                         }
-                        announce(served, driver, config);
+                        banner::print(served, driver, config);
                     }
                 }
                 Some(Report::StartFailed { shard, error }) => {
@@ -270,11 +278,22 @@ async fn watch(
                 Some(Report::Ended) => ended += 1,
                 None => break,
             },
+            _ = hangup.recv() => reload(keeper.as_mut()),
             _ = terminate.recv() => if !stop(&control, status, "SIGTERM") { return Ok(ExitCode::FAILURE) },
             _ = interrupt.recv() => if !stop(&control, status, "SIGINT") { return Ok(ExitCode::FAILURE) },
         }
     }
     Ok(code)
+}
+
+/// SIGHUP: reads again what may change while it serves.
+fn reload(keeper: Option<&mut tls::Keeper>) {
+    let Some(keeper) = keeper else {
+        return tracing::info!("SIGHUP: there is no certificate to read again");
+    };
+    if let Err(error) = keeper.reload() {
+        tracing::error!("SIGHUP: new connections get the certificate that they got before: {error}");
+    }
 }
 
 /// Begins to drain; at the second signal says that it is enough.
@@ -287,37 +306,6 @@ fn stop(control: &Control, status: &Status, signal: &str) -> bool {
     status.set_draining();
     control.drain();
     true
-}
-
-/// What is served, and where.
-struct Served {
-    address: SocketAddr,
-    operators: Option<SocketAddr>,
-    development: bool,
-    shards: u16,
-}
-
-fn announce(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
-    let Served { address, operators, development, shards } = *served;
-    let url = format!("ws://{address}{}", ringwire_protocol::ws::PATH);
-    let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
-    println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
-    println!("  clients   {url}");
-    if let Some(operators) = operators {
-        println!("  operators http://{operators}/");
-    }
-    println!("  data      {}", config.data.display());
-    if development {
-        println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");
-        println!();
-        if config.app {
-            println!("Try it: open http://{address}/ in two browser windows, or in two terminals:");
-        } else {
-            println!("Try it in two terminals:");
-        }
-        println!("  ringwire chat --url {url} --as alice --room lobby");
-        println!("  ringwire chat --url {url} --as bob --room lobby");
-    }
 }
 
 /// Sixteen bytes from the operating system.

@@ -34,6 +34,9 @@ pub(super) struct ServeArgs {
     /// Accept development tokens (dev:NAME); loopback only.
     #[arg(long)]
     dev: bool,
+    /// Speak TLS with a certificate for localhost, made now and kept in memory; prints its SHA-256 hash.
+    #[arg(long)]
+    tls_dev: bool,
     /// Any setting, such as `--set store.segment="16 MiB"`; may be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
@@ -71,6 +74,9 @@ pub(super) fn configuration(args: &ServeArgs) -> Result<Config, ConfigFault> {
     }
     if args.dev {
         values.set("auth.dev", "true", "--dev")?;
+    }
+    if args.tls_dev {
+        values.set("tls.dev", "true", "--tls-dev")?;
     }
     Config::from_values(&values)
 }

@@ -6,6 +6,7 @@
 pub mod media;
 pub mod push;
 pub mod settings;
+pub mod tls;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -176,6 +177,8 @@ pub struct Config {
     pub hs256_secret_file: Option<PathBuf>,
     /// File with the EdDSA public key.
     pub ed25519_public_key_file: Option<PathBuf>,
+    /// TLS; `None`: connections are not encrypted.
+    pub tls: Option<tls::TlsConfig>,
     /// A client sends something at least this often.
     pub heartbeat: Duration,
     /// Silence after which a connection is closed.
@@ -245,6 +248,7 @@ impl Config {
             hs256_secret: Some(values.text("auth.hs256_secret").0.to_owned()).filter(|text| !text.is_empty()),
             hs256_secret_file: values.path("auth.hs256_secret_file"),
             ed25519_public_key_file: values.path("auth.ed25519_public_key_file"),
+            tls: tls::TlsConfig::from_values(values)?,
             heartbeat: values.parse("sessions.heartbeat", value::duration)?,
             idle_timeout: values.parse("sessions.idle_timeout", value::duration)?,
             handshake_timeout: values.parse("sessions.handshake_timeout", value::duration)?,

@@ -44,8 +44,10 @@ use crate::fanout::subscribers::Subscribers;
 use crate::limits::Limits;
 use crate::plane::push::target::Rules;
 use crate::shard::Levels;
+use crate::transport::carrier::Carrier;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
+use crate::transport::tls::offer::Offer;
 use auth::{Authenticator, Identity};
 use inbox::Gathering;
 use people::Doing;
@@ -67,6 +69,8 @@ pub struct Terms {
     pub app: bool,
     /// Which push registrations are taken.
     pub push: Rules,
+    /// The certificates of new connections; `None`: they are not encrypted.
+    pub tls: Option<Offer>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -238,7 +242,8 @@ impl Sessions {
             self.connections.resize_with(slot + 1, || None);
         }
         assert!(self.connections[slot].is_none(), "the driver gives out free slots only");
-        let connection = Connection::new(id, peer, now.seconds(), self.terms.limits.frame_bytes_max);
+        let carrier = Carrier::websocket(self.terms.limits.frame_bytes_max);
+        let connection = Connection::new(id, peer, now.seconds(), carrier);
         self.connections[slot] = Some(Box::new(connection));
         self.counters.accepted += 1;
         self.counters.open += 1;

@@ -96,7 +96,8 @@ impl Sessions {
         let Some(connection) = self.get_mut(id) else { return };
         // The decoder is lent to this loop, because the frames it yields are handled with the whole of
         // `self`; an idle decoder in its place owns nothing.
-        let mut decoder = std::mem::replace(&mut connection.decoder, Decoder::new(Role::Server, bytes_max));
+        let idle = Decoder::new(Role::Server, bytes_max);
+        let mut decoder = std::mem::replace(connection.carrier.decoder_mut(), idle);
         let mut input = data;
         loop {
             match decoder.next(&mut input) {
@@ -112,7 +113,7 @@ impl Sessions {
             }
         }
         if let Some(connection) = self.get_mut(id) {
-            connection.decoder = decoder;
+            *connection.carrier.decoder_mut() = decoder;
         }
     }
 

@@ -10,8 +10,8 @@
 use std::net::SocketAddr;
 
 use ringwire_driver::ConnectionId;
-use ringwire_protocol::ws::{Decoder, Role};
 
+use super::carrier::Carrier;
 use super::stalled::Stalled;
 use crate::fanout::queues::Queue;
 use crate::fanout::subscribers::Subscription;
@@ -42,8 +42,8 @@ pub struct Connection {
     pub heard_s: u32,
     /// How far it has come.
     pub stage: Stage,
-    /// Takes WebSocket frames apart.
-    pub decoder: Decoder,
+    /// What carries its frames.
+    pub carrier: Carrier,
     /// What a reader that does not read has not taken.
     pub stalled: Option<Box<Stalled>>,
     /// What it receives.
@@ -56,13 +56,13 @@ const _: () = assert!(size_of::<Connection>() <= 208, "every idle connection pay
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(id: ConnectionId, peer: SocketAddr, now_s: u32, message_bytes_max: usize) -> Self {
+    pub fn new(id: ConnectionId, peer: SocketAddr, now_s: u32, carrier: Carrier) -> Self {
         Connection {
             id,
             queue: Queue::EMPTY,
             heard_s: now_s,
             stage: Stage::Handshake(Vec::new()),
-            decoder: Decoder::new(Role::Server, message_bytes_max),
+            carrier,
             stalled: None,
             subscriptions: Vec::new(),
             peer,

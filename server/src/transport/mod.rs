@@ -1,6 +1,8 @@
 //! Connections and what they hold between turns.
 //!
-//! Absent: TLS and QUIC, which become stages between the driver's bytes and the frames.
+//! Absent: QUIC, which becomes a carrier of its own.
 
+pub mod carrier;
 pub mod connection;
 pub mod stalled;
+pub mod tls;

@@ -90,6 +90,7 @@ impl World {
             origins: Vec::new(),
             app: false,
             push: Rules::default(),
+            tls: None,
             limits: settings.limits.clone(),
         });
         let sealed = Arc::new(AtomicBool::new(true));

@@ -1,0 +1,49 @@
+//! What a server says on standard output once it serves: what is where, and what to try.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::config::Config;
+use crate::transport::tls::offer::hex;
+
+/// What is served, and where.
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) operators: Option<SocketAddr>,
+    pub(super) development: bool,
+    pub(super) shards: u16,
+    /// SHA-256 of the certificate, and whether it was made for development.
+    pub(super) certificate: Option<([u8; 32], bool)>,
+}
+
+/// Prints it.
+pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
+    let Served { address, operators, development, shards, certificate } = *served;
+    let url = format!("ws://{address}{}", ringwire_protocol::ws::PATH);
+    let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
+    println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
+    println!("  clients   {url}");
+    if let Some(operators) = operators {
+        println!("  operators http://{operators}/");
+    }
+    if let Some((sha256, made)) = certificate {
+        let whose = if made { ", made for this run: clients have to pin it" } else { "" };
+        println!("  tls       SHA-256 of the certificate{whose}");
+        println!("            {}", hex(&sha256));
+        println!("            {}", BASE64_STANDARD.encode(sha256));
+    }
+    println!("  data      {}", config.data.display());
+    if development {
+        println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");
+        println!();
+        if config.app {
+            println!("Try it: open http://{address}/ in two browser windows, or in two terminals:");
+        } else {
+            println!("Try it in two terminals:");
+        }
+        println!("  ringwire chat --url {url} --as alice --room lobby");
+        println!("  ringwire chat --url {url} --as bob --room lobby");
+    }
+}
