@@ -1,7 +1,7 @@
 //! What may come back from the kernel: one closed set.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -87,6 +87,20 @@ pub enum Completion<'a> {
         tag: u64,
         /// How it went.
         result: io::Result<()>,
+    },
+    /// Datagrams arrived from one peer, behind each other: all are `stride` bytes long, but for the last, which
+    /// may be shorter.
+    Datagrams {
+        /// The other end, as the socket sees it: on an IPv6 socket, an IPv4 peer is a mapped address.
+        peer: SocketAddr,
+        /// Which of our addresses they were sent to.
+        local_ip: Option<IpAddr>,
+        /// The two bits of explicit congestion notification (RFC 3168); 0: not spoken.
+        ecn: u8,
+        /// Bytes of one datagram.
+        stride: usize,
+        /// At least one byte.
+        data: &'a mut [u8],
     },
     /// Somebody rang the doorbell; also a thread of the driver's own, so look at everything, and expect
     /// nothing.

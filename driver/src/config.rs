@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -55,6 +55,9 @@ pub struct Config {
     /// Where connections come from: bound by the caller (see [`listen`](crate::listen)); accepted sockets
     /// inherit its options. `None`: this driver accepts nothing.
     pub listener: Option<TcpListener>,
+    /// Where datagrams come from and leave: bound by the caller (see [`listen`](crate::listen)). `None`: there
+    /// are none, and nothing is paid for them.
+    pub datagrams: Option<UdpSocket>,
     /// How many connections there may be at once; one more is closed at once and counted. 1 to
     /// [`CONNECTIONS_MAX`].
     pub connections_max: u32,
@@ -83,6 +86,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listener: None,
+            datagrams: None,
             connections_max: 16_384,
             receive_buffers: 1_024,
             receive_buffer_bytes: 4_096,

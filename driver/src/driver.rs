@@ -9,7 +9,7 @@ use crate::{Bell, Completion, EpollDriver, Operations, UringDriver};
 
 /// One shard's way to the kernel.
 pub trait Driver {
-    /// Takes this turn's operations. The three vectors are left empty, with capacity for the next turn.
+    /// Takes this turn's operations. The vectors are left empty, with capacity for the next turn.
     ///
     /// # Panics
     /// If the shard breaks the contract of [`Send`](crate::Send): a send to a connection that it was told
@@ -61,6 +61,12 @@ pub struct Counters {
     pub starved: u64,
     /// io_uring: times that the completion queue was found overflown.
     pub overflows: u64,
+    /// Datagrams that arrived.
+    pub datagrams_received: u64,
+    /// Datagrams asked to be sent.
+    pub datagrams_sent: u64,
+    /// Of those, dropped: too many waited, or the kernel refused them.
+    pub datagrams_dropped: u64,
     /// Present connections, closing ones included.
     pub connections: u32,
     /// User memory of the connection table, bytes.

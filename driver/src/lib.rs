@@ -25,6 +25,7 @@ pub mod affinity;
 mod bell;
 mod completion;
 mod config;
+mod datagrams;
 mod driver;
 mod epoll;
 mod files;
@@ -41,5 +42,7 @@ pub use completion::Completion;
 pub use config::{CONNECTIONS_MAX, Config, Kind, OpenError, UnknownKind};
 pub use driver::{AnyDriver, Counters, Driver, Opened, open};
 pub use epoll::EpollDriver;
-pub use operation::{ConnectionId, FileId, Job, Operation, Operations, PayloadIndex, Send};
+pub use operation::{
+    ConnectionId, Datagrams, FileId, Job, Operation, Operations, Outgoing, PayloadIndex, Send,
+};
 pub use uring::UringDriver;

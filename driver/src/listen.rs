@@ -4,7 +4,7 @@
 //! descriptors, without a system call per connection.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::sys;
@@ -71,7 +71,7 @@ fn unprivileged_port_start() -> u16 {
 /// an error; [`bind_shards`] refuses it.
 pub fn bind(address: SocketAddr, options: &Options) -> Result<TcpListener, ListenError> {
     let explain = |source| explain(address, source);
-    let socket = prepare(address).map_err(explain)?;
+    let socket = prepare(address, Transport::Tcp).map_err(explain)?;
     let shared = || {
         let socket = socket.as_fd();
         sys::set_switch(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT)?;
@@ -100,8 +100,7 @@ pub fn bind_shards(
     options: &Options,
 ) -> Result<Vec<TcpListener>, ListenError> {
     assert!(count > 0, "at least one shard listens");
-    let alone = prepare(address).and_then(|socket| sys::bind(socket.as_fd(), address));
-    alone.map_err(|source| explain(address, source))?;
+    refuse_others(address, Transport::Tcp)?;
 
     let first = bind(address, options)?;
     let address = first.local_addr().map_err(|source| ListenError::Io { address, source })?;
@@ -109,8 +108,49 @@ pub fn bind_shards(
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
-fn prepare(address: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = sys::socket(address)?;
+/// `count` sockets for datagrams on one address, one per shard: the kernel spreads the peers by their addresses.
+///
+/// # Errors
+/// As [`bind_shards`].
+///
+/// # Panics
+/// If the port is 0: datagrams are served beside connections, on their port.
+pub fn bind_datagrams(address: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, ListenError> {
+    assert!(address.port() != 0, "the port is that of the connections");
+    refuse_others(address, Transport::Udp)?;
+    let bind = |_| {
+        let socket = prepare(address, Transport::Udp)?;
+        sys::set_switch(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT)?;
+        // A turn's worth at line rate. The kernel caps it (net.core.rmem_max, wmem_max); less loses sooner.
+        sys::set_receive_buffer(socket.as_fd(), DATAGRAM_BUFFER_BYTES)?;
+        sys::set_send_buffer(socket.as_fd(), DATAGRAM_BUFFER_BYTES)?;
+        sys::bind(socket.as_fd(), address)?;
+        Ok(UdpSocket::from(socket))
+    };
+    (0..count).map(bind).collect::<io::Result<_>>().map_err(|source| explain(address, source))
+}
+
+/// What the kernel may hold of datagrams in each direction, per socket; it counts its own overhead in.
+const DATAGRAM_BUFFER_BYTES: u32 = 4 * 1024 * 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// Whether somebody else has the address, also where `SO_REUSEPORT` would let us share it.
+fn refuse_others(address: SocketAddr, transport: Transport) -> Result<(), ListenError> {
+    let alone = prepare(address, transport).and_then(|socket| sys::bind(socket.as_fd(), address));
+    alone.map_err(|source| explain(address, source))
+}
+
+fn prepare(address: SocketAddr, transport: Transport) -> io::Result<OwnedFd> {
+    if transport == Transport::Udp {
+        // Not SO_REUSEADDR: for datagrams it would share the address with anybody.
+        return sys::socket(address, libc::SOCK_DGRAM);
+    }
+    let socket = sys::socket(address, libc::SOCK_STREAM)?;
     // Connections of a former process that are still winding down do not keep us from starting.
     sys::set_switch(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
     Ok(socket)
@@ -144,6 +184,19 @@ mod tests {
         assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
         drop(listeners);
         bind_shards(address, 2, &Options::default()).unwrap();
+    }
+
+    #[test]
+    fn datagrams_of_shards_share_one_port_and_strangers_do_not() {
+        let other = UdpSocket::bind(local(0)).unwrap();
+        let address = other.local_addr().unwrap();
+        let refused = bind_datagrams(address, 1).unwrap_err();
+        assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
+        drop(other);
+        let sockets = bind_datagrams(address, 3).unwrap();
+        assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == address));
+        let refused = bind_datagrams(address, 1).unwrap_err();
+        assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -127,6 +128,33 @@ pub enum Operation {
     Job(Job),
 }
 
+/// Datagrams to one peer, which the kernel cuts into segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing {
+    /// To whom, as [`Completion::Datagrams`](crate::Completion::Datagrams) said it.
+    pub destination: SocketAddr,
+    /// Which of our addresses they come from; `None`: the kernel chooses.
+    pub source: Option<IpAddr>,
+    /// The bits of explicit congestion notification.
+    pub ecn: u8,
+    /// Bytes of each datagram but the last, which may be shorter.
+    pub segment_bytes: usize,
+    /// Where they begin in [`Datagrams::bytes`].
+    pub start: usize,
+    /// How many bytes they are.
+    pub bytes: usize,
+}
+
+/// One turn's datagrams. They are sent in order; what the kernel does not take waits for it, up to a bound, and is
+/// dropped beyond.
+#[derive(Default, Debug)]
+pub struct Datagrams {
+    /// All of them, behind each other.
+    pub bytes: Vec<u8>,
+    /// To whom which.
+    pub list: Vec<Outgoing>,
+}
+
 /// One turn's operations, in the order asked; the sends apart, because there can be as many as there are
 /// connections.
 #[derive(Default, Debug)]
@@ -137,6 +165,8 @@ pub struct Operations {
     pub sends: Vec<Send>,
     /// Carried out after the sends.
     pub rest: Vec<Operation>,
+    /// Carried out after the sends, too; nothing without a socket for them.
+    pub datagrams: Datagrams,
 }
 
 impl Operations {
@@ -175,6 +205,6 @@ impl Operations {
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.rest.is_empty()
+        self.sends.is_empty() && self.rest.is_empty() && self.datagrams.list.is_empty()
     }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::bell::spin;
+use crate::datagrams::Datagrams;
 use crate::files::Files;
 use crate::pause::Pause;
 use crate::slots::Slots;
@@ -40,6 +41,7 @@ const DESCRIPTORS_BESIDE: u64 = 64;
 /// Tokens of what is not a connection: slots that no table reaches.
 const LISTENER: ConnectionId = ConnectionId { slot: u32::MAX, generation: 0 };
 const DOORBELL: ConnectionId = ConnectionId { slot: u32::MAX, generation: 1 };
+const DATAGRAMS: ConnectionId = ConnectionId { slot: u32::MAX, generation: 2 };
 
 /// A driver on epoll; see [`Driver`].
 pub struct EpollDriver {
@@ -47,6 +49,9 @@ pub struct EpollDriver {
     bell: Bell,
     bells: Vec<Bell>,
     listener: Option<TcpListener>,
+    datagrams: Option<Datagrams>,
+    /// Writability of datagrams is watched.
+    is_watching_datagrams_out: bool,
     pause: Pause,
     slots: Slots<Connection>,
     scratch: Box<[u8]>,
@@ -87,6 +92,8 @@ impl EpollDriver {
             bell,
             bells: Vec::new(),
             listener: None,
+            datagrams: None,
+            is_watching_datagrams_out: false,
             pause: Pause::default(),
             slots: Slots::new(config.connections_max),
             scratch: vec![0; config.receive_turn_bytes as usize].into_boxed_slice(),
@@ -98,7 +105,44 @@ impl EpollDriver {
         if let Some(listener) = config.listener {
             driver.listen(listener, config.send_buffer_bytes)?;
         }
+        if let Some(socket) = config.datagrams {
+            let datagrams = Datagrams::new(socket)?;
+            driver
+                .poller
+                .add(datagrams.socket(), token(DATAGRAMS), libc::EPOLLIN | libc::EPOLLET)
+                .map_err(OpenError::io("watching the socket of datagrams"))?;
+            driver.datagrams = Some(datagrams);
+        }
         Ok(driver)
+    }
+
+    fn on_datagrams_event(&mut self, flags: u32) {
+        let Some(datagrams) = &mut self.datagrams else { return };
+        if flags & libc::EPOLLOUT.cast_unsigned() != 0 {
+            datagrams.on_writable();
+        }
+        if flags & !libc::EPOLLOUT.cast_unsigned() != 0 {
+            datagrams.on_readable();
+        }
+        self.watch_datagrams();
+    }
+
+    /// Watches writability while datagrams wait, and no longer: every datagram that leaves is an edge of it.
+    fn watch_datagrams(&mut self) {
+        let Some(datagrams) = &mut self.datagrams else { return };
+        if datagrams.is_blocked() == self.is_watching_datagrams_out {
+            return;
+        }
+        self.is_watching_datagrams_out = datagrams.is_blocked();
+        let out = if datagrams.is_blocked() { libc::EPOLLOUT } else { 0 };
+        let interest = libc::EPOLLIN | libc::EPOLLET | out;
+        if let Err(error) = self.poller.change(datagrams.socket(), token(DATAGRAMS), interest) {
+            tracing::error!(%error, "cannot change what is watched on the socket of datagrams");
+        }
+    }
+
+    fn receive_datagrams(&mut self, sink: &mut dyn FnMut(Completion<'_>)) -> bool {
+        self.datagrams.as_mut().is_some_and(|datagrams| datagrams.receive(sink))
     }
 
     fn send(&mut self, send: Send, payloads: &[Bytes]) {
@@ -207,9 +251,11 @@ impl EpollDriver {
             match connection_of(token) {
                 LISTENER => self.accept(sink),
                 DOORBELL => sink(Completion::Rung),
+                DATAGRAMS => self.on_datagrams_event(flags),
                 connection => self.on_event(connection, flags, sink),
             }
         }
+        self.receive_datagrams(sink);
         Ok(found > 0)
     }
 }
@@ -221,6 +267,10 @@ impl Driver for EpollDriver {
             self.send(send, &operations.payloads);
         }
         operations.payloads.clear();
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.send(&mut operations.datagrams);
+            self.watch_datagrams();
+        }
         for operation in operations.rest.drain(..) {
             self.carry_out(operation);
         }
@@ -237,7 +287,8 @@ impl Driver for EpollDriver {
         any |= self.receive_more(sink);
         // Only another shard is worth spinning for: who else rings is in less of a hurry.
         let spinning = if self.bells.len() > 1 { self.spin } else { Duration::ZERO };
-        let must_not_block = any || !self.more.is_empty() || timeout == Some(Duration::ZERO);
+        let has_datagrams = self.datagrams.as_ref().is_some_and(Datagrams::has_more);
+        let must_not_block = any || has_datagrams || !self.more.is_empty() || timeout == Some(Duration::ZERO);
         // The sockets have their turn however much else there is, and nobody spins while they are ready.
         if must_not_block || !spinning.is_zero() {
             any |= self.poll(Some(Duration::ZERO), sink)?;
@@ -267,7 +318,12 @@ impl Driver for EpollDriver {
     }
 
     fn counters(&self) -> Counters {
-        Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters }
+        let mut counters =
+            Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters };
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.count(&mut counters);
+        }
+        counters
     }
 }
 

@@ -80,10 +80,10 @@ impl PeerAddress {
     }
 }
 
-/// A new TCP socket for addresses like this one: non-blocking, closed on exec.
-pub(crate) fn socket(address: SocketAddr) -> io::Result<OwnedFd> {
+/// A new socket of a kind (`SOCK_STREAM` and so on) for addresses like this one: non-blocking, closed on exec.
+pub(crate) fn socket(address: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: takes no pointers.
     let fd = checked(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
@@ -122,6 +122,16 @@ pub(crate) fn set_send_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<
         socket,
         libc::SOL_SOCKET,
         libc::SO_SNDBUF,
+        libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX),
+    )
+}
+
+/// `SO_RCVBUF`, bytes; likewise, by `net.core.rmem_max`.
+pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    set_option(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_RCVBUF,
         libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX),
     )
 }

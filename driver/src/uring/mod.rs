@@ -49,6 +49,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::bell::spin;
+use crate::datagrams::Datagrams;
 use crate::files::Files;
 use crate::slots::Slots;
 use crate::{Bell, Completion, ConnectionId, Counters, Driver, Operation, Operations};
@@ -72,6 +73,9 @@ pub struct UringDriver {
     /// The last submit's, until the next wait has seen which sends fell short.
     payloads: ManuallyDrop<Vec<Bytes>>,
     slots: Slots<Connection>,
+    datagrams: Option<Datagrams>,
+    /// A poll for writability of datagrams is armed.
+    is_watching_datagrams_out: bool,
     /// Who waits for a receive to be armed, in order; ids that have left are skipped.
     starved: VecDeque<ConnectionId>,
     /// Completions that had to be taken off the queue outside `wait`, with the payload of a send.
@@ -91,6 +95,25 @@ impl UringDriver {
     fn watch_bell(&mut self) {
         self.make_room(1);
         self.ring.watch_signals(self.bell.eventfd(), Token::new(Opcode::Doorbell, 0, 0));
+    }
+
+    fn watch_datagrams_in(&mut self) {
+        self.make_room(1);
+        if let Some(datagrams) = &self.datagrams {
+            self.ring.watch_signals(datagrams.socket(), Token::new(Opcode::Datagrams, 0, 0));
+        }
+    }
+
+    /// Watches writability while datagrams wait.
+    fn watch_datagrams_out(&mut self) {
+        self.make_room(1);
+        if let Some(datagrams) = &self.datagrams
+            && datagrams.is_blocked()
+            && !self.is_watching_datagrams_out
+        {
+            self.is_watching_datagrams_out = true;
+            self.ring.watch_room(datagrams.socket(), Token::new(Opcode::DatagramsOut, 0, 0));
+        }
     }
 
     /// Sees to it that `entries` more can be queued, and that the queue is not left to grow.
@@ -209,6 +232,7 @@ impl UringDriver {
                 self.fail(io::Error::other("the kernel had no memory for completions and dropped some"));
             }
         }
+        any |= self.datagrams.as_mut().is_some_and(|datagrams| datagrams.receive(sink));
         self.feed_the_starved();
         if self.failed.is_none() {
             self.payloads.clear();
@@ -247,6 +271,21 @@ impl UringDriver {
                     self.watch_bell();
                 }
                 sink(Completion::Rung);
+            }
+            Opcode::Datagrams => {
+                if let Some(datagrams) = &mut self.datagrams {
+                    datagrams.on_readable();
+                }
+                if !entered.has_more() {
+                    self.watch_datagrams_in();
+                }
+            }
+            Opcode::DatagramsOut => {
+                self.is_watching_datagrams_out = false;
+                if let Some(datagrams) = &mut self.datagrams {
+                    datagrams.on_writable();
+                }
+                self.watch_datagrams_out();
             }
             // It was claimed for us alone, so it must ring. The other ring may be full, or just gone.
             Opcode::RingOther => {
@@ -290,6 +329,10 @@ impl Driver for UringDriver {
             std::mem::swap(&mut *self.payloads, &mut operations.payloads);
             self.send_all(&mut operations.sends);
         }
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.send(&mut operations.datagrams);
+            self.watch_datagrams_out();
+        }
         for operation in operations.rest.drain(..) {
             self.carry_out(operation);
         }
@@ -310,7 +353,8 @@ impl Driver for UringDriver {
         self.gather();
         if !self.deliver(sink) && self.failed.is_none() {
             // Who wanted nothing until now may have left something to hand over.
-            let must_not_block = timeout == Some(Duration::ZERO) || !self.starved.is_empty();
+            let has_datagrams = self.datagrams.as_ref().is_some_and(Datagrams::has_more);
+            let must_not_block = timeout == Some(Duration::ZERO) || has_datagrams || !self.starved.is_empty();
             if must_not_block || self.ring.queued() > 0 || self.ring.is_anything_there() {
                 self.enter(Purpose::Collect);
                 self.gather();
@@ -345,7 +389,12 @@ impl Driver for UringDriver {
     }
 
     fn counters(&self) -> Counters {
-        Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters }
+        let mut counters =
+            Counters { connections: self.slots.live(), table_bytes: self.slots.bytes(), ..self.counters };
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.count(&mut counters);
+        }
+        counters
     }
 }
 

@@ -11,6 +11,7 @@ use super::accept::{Acceptor, PLACES};
 use super::buffers::Buffers;
 use super::ring::{Purpose, Ring};
 use super::{UringDriver, setup};
+use crate::datagrams::Datagrams;
 use crate::files::Files;
 use crate::slots::Slots;
 use crate::{Bell, Config, Counters, OpenError, sys};
@@ -63,6 +64,7 @@ impl UringDriver {
     pub(super) fn assemble(ring: Ring, buffers: Buffers, config: Config) -> Result<Self, OpenError> {
         let bell = Bell::new().map_err(OpenError::io("opening the doorbell's eventfd"))?;
         let acceptor = Acceptor::new(config.listener, config.send_buffer_bytes)?;
+        let datagrams = config.datagrams.map(Datagrams::new).transpose()?;
         bell.set_ring(ring.fd());
         let mut driver = Self {
             ring,
@@ -71,6 +73,8 @@ impl UringDriver {
             in_flight: ManuallyDrop::default(),
             payloads: ManuallyDrop::default(),
             slots: Slots::new(config.connections_max),
+            datagrams,
+            is_watching_datagrams_out: false,
             starved: VecDeque::new(),
             stash: VecDeque::new(),
             failed: None,
@@ -82,6 +86,7 @@ impl UringDriver {
             _not_send: PhantomData,
         };
         driver.watch_bell();
+        driver.watch_datagrams_in();
         driver.arm_accepts();
         driver.enter(Purpose::Submit);
         match driver.failed.take() {

@@ -146,6 +146,13 @@ impl Ring {
         unsafe { self.push(&entry.user_data(token.pack())) };
     }
 
+    /// Tells once when `fd` takes data.
+    pub(super) fn watch_room(&mut self, fd: BorrowedFd<'_>, token: Token) {
+        let entry = opcode::PollAdd::new(types::Fd(fd.as_raw_fd()), libc::POLLOUT as u32).build();
+        // SAFETY: names no memory.
+        unsafe { self.push(&entry.user_data(token.pack())) };
+    }
+
     /// Ends the request `target`, which completes as cancelled, or as it would have. `token` is heard of
     /// where there is none: its last completion came already, or the kernel has it between two states and
     /// must be asked again.

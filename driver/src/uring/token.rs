@@ -44,6 +44,10 @@ pub(super) enum Opcode {
     Sync,
     /// The read of a file operation.
     Read,
+    /// Datagrams have arrived.
+    Datagrams,
+    /// The socket of datagrams takes some again.
+    DatagramsOut,
 }
 
 /// `user_data`, taken apart.
@@ -77,7 +81,7 @@ impl Token {
 
     /// `None` for what we never ask for.
     pub(super) fn unpack(user_data: u64) -> Option<Self> {
-        const ALL: [Opcode; 15] = [
+        const ALL: [Opcode; 17] = [
             Opcode::Accept,
             Opcode::Receive,
             Opcode::Send,
@@ -93,6 +97,8 @@ impl Token {
             Opcode::Write,
             Opcode::Sync,
             Opcode::Read,
+            Opcode::Datagrams,
+            Opcode::DatagramsOut,
         ];
         let opcode = *ALL.get(((user_data >> 56) as usize).wrapping_sub(1))?;
         Some(Self { opcode, slot: (user_data >> 32) as u32 & 0xff_ffff, detail: user_data as u32 })
@@ -115,6 +121,6 @@ mod tests {
         }
         assert_eq!(Token::unpack(0), None);
         assert_eq!(Token::unpack(u64::MAX), None);
-        assert!(Token::unpack((Opcode::Read as u64) << 56).is_some(), "the last one is in the table");
+        assert!(Token::unpack((Opcode::DatagramsOut as u64) << 56).is_some(), "the last one is in the table");
     }
 }

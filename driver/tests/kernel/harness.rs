@@ -62,6 +62,7 @@ pub(crate) enum Event {
     Synced(FileId, io::Result<()>),
     ReadDone(u64, io::Result<Bytes>),
     JobDone(u64, io::Result<()>),
+    Datagrams { peer: SocketAddr, ecn: u8, stride: usize, data: Vec<u8> },
     Rung,
 }
 
@@ -79,6 +80,10 @@ impl From<Completion<'_>> for Event {
             Completion::Synced { file, result } => Self::Synced(file, result),
             Completion::ReadDone { tag, result } => Self::ReadDone(tag, result),
             Completion::JobDone { tag, result } => Self::JobDone(tag, result),
+            Completion::Datagrams { peer, local_ip, ecn, stride, data } => {
+                assert_eq!(local_ip, Some(Ipv4Addr::LOCALHOST.into()));
+                Self::Datagrams { peer, ecn, stride, data: data.to_vec() }
+            }
             Completion::Rung => Self::Rung,
         }
     }

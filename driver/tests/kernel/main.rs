@@ -8,6 +8,7 @@ mod harness;
 mod accepting;
 mod chaos;
 mod closing;
+mod datagrams;
 mod files;
 mod refused;
 mod traffic;

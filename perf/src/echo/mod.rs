@@ -210,6 +210,7 @@ impl Connections {
             | Completion::Synced { .. }
             | Completion::ReadDone { .. }
             | Completion::JobDone { .. }
+            | Completion::Datagrams { .. }
             | Completion::Rung => return,
         };
         self.touched.push(touched);

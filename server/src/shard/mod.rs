@@ -109,6 +109,8 @@ impl Shard {
                 let step = self.conversations.log_mut().on_job(tag, result);
                 self.on_step(step);
             }
+            // Asked for by nobody yet.
+            Completion::Datagrams { .. } => {}
             // What the bell was rung for is in the rings.
             Completion::Rung => {}
         }
