@@ -9,9 +9,17 @@ import {
   type Sending,
   Timeline,
 } from '../src/index.js';
+import { attachmentOf } from '../src/media/index.js';
+import { summary } from './attachments.js';
+import type { Outgoing } from './outgoing.js';
 
 /** Messages asked for when a conversation is opened or scrolled back. */
 const PAGE = 100;
+
+/** Whether a message of this kind stands in the list by itself. */
+export function isContent(kind: Kind): boolean {
+  return kind === Kind.Text || kind === Kind.Media;
+}
 
 /** A publish that cannot be delivered, kept for the person to decide about. */
 export interface Failed {
@@ -26,6 +34,8 @@ export class Channel {
   readonly sequences: number[] = [];
   pending: Sending[] = [];
   failed: Failed[] = [];
+  /** Files that are not published yet. */
+  outgoing: Outgoing[] = [];
   readonly typists = new Map<Id, string>();
   /** Up to where others have read, as far as it was told. */
   readonly readBy = new Map<Id, number>();
@@ -86,9 +96,11 @@ export class Channel {
     this.pending = this.pending.filter(
       (sending) => sending !== message.sending && !(message.own && sending.published?.sequence === own),
     );
-    if (own === this.sequences.at(-1) && message.text !== undefined) {
+    const attachment = attachmentOf(message);
+    const words = attachment ? summary(attachment) : message.text;
+    if (own === this.sequences.at(-1) && words !== undefined) {
       this.lastMs = message.timeMs;
-      this.preview = message.text;
+      this.preview = words;
     }
     if (message.kind === Kind.Edit && sequence === this.sequences.at(-1) && message.text) {
       this.preview = message.text;
@@ -124,14 +136,14 @@ export class Channel {
 
   onPublished(sending: Sending): void {
     const sequence = sending.published?.sequence ?? 0;
-    if (sequence === 0 || this.known.has(sequence) || sending.kind !== Kind.Text) {
+    if (sequence === 0 || this.known.has(sequence) || !isContent(sending.kind)) {
       this.pending = this.pending.filter((other) => other !== sending);
     }
   }
 
   onFailed(sending: Sending, error: RingwireError): void {
     this.pending = this.pending.filter((other) => other !== sending);
-    if (sending.kind === Kind.Text) {
+    if (isContent(sending.kind)) {
       this.failed.push({ sending, error });
     }
   }

@@ -1,7 +1,9 @@
-// Where one writes: grows with the text, sends on Enter, edits the last message on ArrowUp, and refuses what is too long with
-// words before the browser chokes on it.
+// Where one writes: grows with the text, sends on Enter, edits the last message on ArrowUp, takes files, and refuses what is
+// too long with words before the browser chokes on it.
 
 import { h, icon } from './dom.js';
+import type { Chosen } from './outgoing.js';
+import { Tray } from './tray.js';
 import { size } from './words.js';
 
 const encoder = new TextEncoder();
@@ -9,6 +11,9 @@ const encoder = new TextEncoder();
 export interface ComposerEvents {
   /** Whether it was taken. */
   send(text: string): boolean;
+  /** Whether files can be sent. */
+  takesFiles(): boolean;
+  sendFiles(files: readonly Chosen[]): void;
   saveEdit(sequence: number, text: string): boolean;
   typing(active: boolean): void;
   editLast(): void;
@@ -19,6 +24,9 @@ export class Composer {
   private readonly input: HTMLTextAreaElement;
   private readonly problem: HTMLElement;
   private readonly editing: HTMLElement;
+  private readonly picker: HTMLInputElement;
+  private readonly attach: HTMLButtonElement;
+  private readonly tray: Tray;
   private sequence = 0;
   private draft = '';
 
@@ -47,14 +55,26 @@ export class Composer {
       'Editing your message',
       h('button', { type: 'button', class: 'link', onclick: () => this.endEdit() }, 'Cancel'),
     );
+    this.tray = new Tray(
+      () => {
+        this.input.placeholder = this.tray.isEmpty ? 'Write a message' : 'Add a caption';
+      },
+      (text) => this.say(text),
+    );
+    this.tray.element.hidden = true;
+    this.picker = h('input', { type: 'file', name: 'files', multiple: true, hidden: true, tabindex: '-1', onchange: () => this.onPicked() });
+    this.attach = h('button', { type: 'button', class: 'quiet round', 'aria-label': 'Attach files', title: 'Attach files', onclick: () => this.picker.click() }, icon('clip'));
     this.element = h(
       'form',
       { class: 'composer', onsubmit: (event: Event) => this.submit(event) },
       this.editing,
       this.problem,
+      this.tray.element,
+      this.picker,
       h(
         'div',
         { class: 'field' },
+        this.attach,
         this.input,
         h('button', { type: 'submit', class: 'primary round', 'aria-label': 'Send' }, icon('send')),
       ),
@@ -63,6 +83,29 @@ export class Composer {
 
   focus(): void {
     this.input.focus();
+  }
+
+  /** Shows what can be done here now. */
+  update(): void {
+    this.attach.hidden = !this.events.takesFiles();
+  }
+
+  /** Takes files that were chosen, pasted or dropped. */
+  add(files: Iterable<File>): void {
+    if (!this.events.takesFiles()) {
+      return this.say('This server does not take files.');
+    }
+    if (this.sequence !== 0) {
+      return this.say('Files cannot be added to a message that was sent. Finish editing first.');
+    }
+    this.say('');
+    this.tray.add(files);
+    this.focus();
+  }
+
+  private onPicked(): void {
+    this.add(this.picker.files ?? []);
+    this.picker.value = '';
   }
 
   edit(sequence: number, text: string): void {
@@ -90,10 +133,15 @@ export class Composer {
   private submit(event: Event): void {
     event.preventDefault();
     const text = this.input.value.trim();
-    if (text === '' || !this.check()) {
+    const files = !this.tray.isEmpty && this.sequence === 0;
+    if ((text === '' && !files) || !this.check()) {
       return;
     }
-    if (this.sequence !== 0) {
+    if (files) {
+      this.set('');
+      this.events.typing(false);
+      void this.tray.take(text).then((chosen) => this.events.sendFiles(chosen));
+    } else if (this.sequence !== 0) {
       if (this.events.saveEdit(this.sequence, text)) {
         this.endEdit();
       }
@@ -125,6 +173,11 @@ export class Composer {
 
   /** A text of megabytes would stop the page while the browser lays it out. */
   private onPaste(event: ClipboardEvent): void {
+    const files = event.clipboardData?.files ?? [];
+    if (files.length > 0) {
+      event.preventDefault();
+      return this.add(files);
+    }
     const text = event.clipboardData?.getData('text/plain') ?? '';
     if (text.length > this.bytesMax) {
       event.preventDefault();
@@ -137,6 +190,11 @@ export class Composer {
     const fits = bytes <= this.bytesMax;
     this.say(fits ? '' : `This is ${size(bytes)} long. A message takes at most ${size(this.bytesMax)}; please shorten it.`);
     return fits;
+  }
+
+  /** The page of this conversation goes. */
+  close(): void {
+    this.tray.clear();
   }
 
   say(text: string): void {

@@ -37,6 +37,10 @@ const ICONS = {
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10 11v5M14 11v5',
   down: 'M12 5v14M5 12l7 7 7-7',
   leave: 'M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9',
+  file: 'M6 3h8l4 4v14H6zM14 3v4h4',
+  clip: 'M8 12.5l5.5-5.5a3 3 0 014.3 4.3L10 19a5 5 0 01-7-7l7.5-7.5',
+  save: 'M12 4v11M7 11l5 5 5-5M5 20h14',
+  close: 'M6 6l12 12M18 6L6 18',
   power: 'M12 3v8M7 6.5a8 8 0 1010 0',
 };
 

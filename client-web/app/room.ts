@@ -1,9 +1,12 @@
 // The conversation that is open: who is there, what was said, where one writes.
 
 import { Kind, RingwireError } from '../src/index.js';
-import type { Channel, Failed } from './channel.js';
+import { attachmentOf } from '../src/media/index.js';
+import { summary } from './attachments.js';
+import { type Channel, type Failed, isContent } from './channel.js';
 import { Composer } from './composer.js';
 import { avatar, h, icon, named } from './dom.js';
+import { type Chosen, Outgoing } from './outgoing.js';
 import { Rows } from './rows.js';
 import { Scroller } from './scroller.js';
 import type { Session } from './session.js';
@@ -30,12 +33,14 @@ export class Room {
     back: () => void,
   ) {
     this.view = h('div', { class: 'view', tabindex: '0', role: 'region', 'aria-label': 'Messages', onkeydown: (event: KeyboardEvent) => this.onKey(event) }, this.list);
-    this.rows = new Rows(channel, () => session.client.user, {
+    this.rows = new Rows(channel, session, {
       react: (sequence, reaction) => this.publish(Kind.Reaction, reaction, sequence),
       edit: (sequence) => this.edit(sequence),
       remove: (sequence) => this.remove(sequence),
       retry: (failed) => this.retry(failed),
       discard: (failed) => this.discard(failed),
+      retryFile: (outgoing) => void outgoing.send(),
+      discardFile: (outgoing) => this.discardFile(outgoing),
     });
     this.scroller = new Scroller(this.view, this.list, {
       older: () => void this.older(),
@@ -44,6 +49,8 @@ export class Room {
     this.jump = h('button', { type: 'button', class: 'jump', hidden: true, 'aria-label': 'To the newest message', onclick: () => this.scroller.toEnd() }, icon('down'));
     this.composer = new Composer(`Message to ${channel.title}`, 32 * 1024, {
       send: (text) => this.publish(Kind.Text, text),
+      takesFiles: () => session.media !== undefined && channel.handle !== undefined,
+      sendFiles: (files) => this.sendFiles(files),
       saveEdit: (sequence, text) => this.publish(Kind.Edit, text, sequence),
       typing: (active) => channel.handle?.typing(active),
       editLast: () => this.edit(channel.lastOwn() ?? 0),
@@ -75,6 +82,9 @@ export class Room {
         picker.open = picker.contains(target as Node);
       }
     });
+    this.element.addEventListener('dragover', (event) => this.onDrag(event, true));
+    this.element.addEventListener('dragleave', (event) => this.onDrag(event, false));
+    this.element.addEventListener('drop', (event) => this.onDrop(event));
     document.addEventListener('visibilitychange', this.seen);
     addEventListener('focus', this.seen);
     this.update();
@@ -87,6 +97,7 @@ export class Room {
 
   close(): void {
     this.channel.handle?.typing(false);
+    this.composer.close();
     document.removeEventListener('visibilitychange', this.seen);
     removeEventListener('focus', this.seen);
   }
@@ -105,10 +116,11 @@ export class Room {
   private draw(): void {
     const { channel, session } = this;
     this.scroller.set(this.rows.all());
-    this.view.classList.toggle('empty', channel.sequences.length + channel.pending.length === 0);
+    this.view.classList.toggle('empty', channel.sequences.length + channel.pending.length + channel.outgoing.length === 0);
     const online = session.isOnline(channel.other);
     const title = h('h2', {}, named(channel.title));
     this.head.replaceChildren(avatar(channel.title, online), h('div', {}, title, h('p', { class: 'sub' }, this.standing())));
+    this.composer.update();
     this.typing.textContent = typing([...channel.typists.values()]);
     this.announce();
     this.seen();
@@ -134,8 +146,10 @@ export class Room {
   private announce(): void {
     const last = this.channel.sequences.at(-1) ?? 0;
     const message = this.channel.timeline.get(last)?.message;
-    if (last > this.announced && message && !message.own && message.text) {
-      this.announcer.textContent = `${message.senderName ?? 'Somebody'}: ${message.text.slice(0, 200)}`;
+    if (last > this.announced && message && !message.own) {
+      const attachment = attachmentOf(message);
+      const words = attachment ? summary(attachment) : message.text;
+      this.announcer.textContent = words ? `${message.senderName ?? 'Somebody'}: ${words.slice(0, 200)}` : '';
     }
     this.announced = last;
   }
@@ -174,7 +188,7 @@ export class Room {
         throw new RingwireError('network', 'this conversation is not open yet');
       }
       const sending = handle.publish(text, kind, reference);
-      if (kind === Kind.Text) {
+      if (isContent(kind)) {
         this.channel.pending.push(sending);
         this.update();
         this.scroller.toEnd();
@@ -221,7 +235,7 @@ export class Room {
   }
 
   private retry(failed: Failed): void {
-    if (this.publish(Kind.Text, failed.sending.text)) {
+    if (this.publish(failed.sending.kind, failed.sending.text)) {
       this.discard(failed);
     }
   }
@@ -229,6 +243,56 @@ export class Room {
   private discard(failed: Failed): void {
     this.channel.failed = this.channel.failed.filter((other) => other !== failed);
     this.update();
+  }
+
+  private sendFiles(files: readonly Chosen[]): void {
+    const { channel, session } = this;
+    const { media, pictures } = session;
+    const { handle } = channel;
+    if (!media || !handle) {
+      return this.composer.say('This conversation is not open yet.');
+    }
+    for (const chosen of files) {
+      const outgoing: Outgoing = new Outgoing(chosen, media, handle, {
+        changed: () => this.update(),
+        published: (sending, name) => {
+          if (chosen.size) {
+            pictures?.put(channel.id, name, chosen.file);
+          }
+          channel.outgoing = channel.outgoing.filter((other) => other !== outgoing);
+          channel.pending.push(sending);
+          this.update();
+        },
+      });
+      channel.outgoing.push(outgoing);
+      void outgoing.send();
+    }
+    this.update();
+    this.scroller.toEnd();
+  }
+
+  private discardFile(outgoing: Outgoing): void {
+    outgoing.cancel();
+    this.channel.outgoing = this.channel.outgoing.filter((other) => other !== outgoing);
+    this.update();
+  }
+
+  /** Files are taken anywhere over the conversation. */
+  private onDrag(event: DragEvent, over: boolean): void {
+    if (event.dataTransfer?.types.includes('Files') && this.session.media) {
+      event.preventDefault();
+      const left = !over && !this.element.contains(event.relatedTarget as Node | null);
+      this.element.classList.toggle('drop', over || !left);
+    }
+  }
+
+  private onDrop(event: DragEvent): void {
+    this.element.classList.remove('drop');
+    const files = event.dataTransfer?.files;
+    if (files?.length) {
+      event.preventDefault();
+      this.composer.add(files);
+    }
   }
 
   private async leave(): Promise<void> {

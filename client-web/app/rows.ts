@@ -1,9 +1,13 @@
 // How messages look: one row each, made once and made anew when what it shows changes.
 
-import type { Message, Sending } from '../src/index.js';
+import { Kind, type Message, type Sending } from '../src/index.js';
+import { attachmentOf } from '../src/media/index.js';
+import { attachmentView, outgoingView } from './attachments.js';
 import type { Channel, Failed } from './channel.js';
 import { avatar, h, icon, named } from './dom.js';
+import type { Outgoing } from './outgoing.js';
 import type { Row } from './scroller.js';
+import type { Session } from './session.js';
 import { day, explain, fullTime, sameDay, time } from './words.js';
 
 /** Reactions that are offered. */
@@ -16,6 +20,8 @@ export interface RowActions {
   remove(sequence: number): void;
   retry(failed: Failed): void;
   discard(failed: Failed): void;
+  retryFile(outgoing: Outgoing): void;
+  discardFile(outgoing: Outgoing): void;
 }
 
 const ACTIONS: Record<number, (message: Message) => string> = {
@@ -33,7 +39,7 @@ export class Rows {
 
   constructor(
     private readonly channel: Channel,
-    private readonly me: () => string,
+    private readonly session: Session,
     private readonly act: RowActions,
   ) {}
 
@@ -54,6 +60,9 @@ export class Rows {
     }
     for (const sending of channel.pending) {
       rows.push({ key: `p${sending.id}`, element: () => this.sending(sending) });
+    }
+    for (const outgoing of channel.outgoing) {
+      rows.push({ key: `u${outgoing.id}`, element: () => this.outgoing(outgoing) });
     }
     for (const failed of channel.failed) {
       rows.push({ key: `f${failed.sending.id}`, element: () => this.failed(failed) });
@@ -96,7 +105,7 @@ export class Rows {
     const newDay = !previous || !sameDay(previous.timeMs, shown.timeMs);
     const grouped =
       !newDay && previous.sender === shown.sender && shown.timeMs - previous.timeMs < 300_000 && !previous.membership;
-    const signature = [edit?.sequence, deleted?.sequence, groups, readers.join(), newDay, grouped, shown.senderName].join('/');
+    const signature = [edit?.sequence, deleted?.sequence, groups, readers.join(), newDay, grouped, shown.senderName, this.session.pictures && 'media'].join('/');
     return this.cached(`m${sequence}`, signature, () => {
       const separator = newDay && h('div', { class: 'day', role: 'separator' }, h('span', {}, day(shown.timeMs)));
       if (shown.membership) {
@@ -130,6 +139,10 @@ export class Rows {
   }
 
   private content(message: Message): HTMLElement {
+    const attachment = attachmentOf(message);
+    if (attachment) {
+      return attachmentView(attachment, this.channel.id, this.session.pictures);
+    }
     if (message.text === undefined) {
       return h('p', { class: 'text gone' }, 'This kind of message cannot be shown here.');
     }
@@ -183,7 +196,7 @@ export class Rows {
       'div',
       { class: 'tools', role: 'group', 'aria-label': 'Message actions' },
       picker,
-      message.own && button('Edit', 'pencil', () => this.act.edit(sequence)),
+      message.own && message.kind === Kind.Text && button('Edit', 'pencil', () => this.act.edit(sequence)),
       message.own && button('Delete', 'trash', () => this.act.remove(sequence)),
     );
   }
@@ -191,7 +204,7 @@ export class Rows {
   private reactions(sequence: number, groups: Map<string, Message[]>): HTMLElement {
     const list = h('div', { class: 'reactions' });
     for (const [reaction, from] of groups) {
-      const mine = from.some((one) => one.sender === this.me());
+      const mine = from.some((one) => one.sender === this.session.client.user);
       const names = from.map((one) => one.senderName ?? 'somebody').join(', ');
       list.append(
         h(
@@ -212,12 +225,31 @@ export class Rows {
     return list;
   }
 
+  /** What is on its way, as it will look. */
+  private body(sending: Sending): HTMLElement {
+    const attachment = attachmentOf(sending);
+    return attachment
+      ? attachmentView(attachment, this.channel.id, this.session.pictures)
+      : h('p', { class: 'text', dir: 'auto' }, sending.text);
+  }
+
+  private outgoing(outgoing: Outgoing): HTMLElement {
+    return this.cached(`u${outgoing.id}`, outgoing.error ? 'failed' : 'sending', () => {
+      const view = outgoingView(outgoing, {
+        retry: () => this.act.retryFile(outgoing),
+        discard: () => this.act.discardFile(outgoing),
+      });
+      const state = outgoing.error ? 'failed' : 'pending';
+      return h('li', { class: `row own ${state}`, tabindex: '-1' }, h('div', { class: 'line' }, h('div', { class: 'bubble' }, view)));
+    });
+  }
+
   private sending(sending: Sending): HTMLElement {
     return this.cached(`p${sending.id}`, sending.published ? 'sent' : 'waiting', () => {
       const words = sending.published ? 'Sent' : 'Waiting for the server';
       const mark = h('span', { class: 'mark', role: 'img', 'aria-label': words, title: words }, icon(sending.published ? 'check' : 'clock'));
       const marks = h('span', { class: 'marks' }, h('time', {}, time(sending.createdMs)), mark);
-      const bubble = h('div', { class: 'bubble' }, h('p', { class: 'text', dir: 'auto' }, sending.text), marks);
+      const bubble = h('div', { class: 'bubble' }, this.body(sending), marks);
       return h('li', { class: 'row own pending', tabindex: '-1' }, h('div', { class: 'line' }, bubble));
     });
   }
@@ -227,7 +259,7 @@ export class Rows {
       h(
         'li',
         { class: 'row own failed', tabindex: '-1' },
-        h('div', { class: 'line' }, h('div', { class: 'bubble' }, h('p', { class: 'text', dir: 'auto' }, failed.sending.text))),
+        h('div', { class: 'line' }, h('div', { class: 'bubble' }, this.body(failed.sending))),
         h(
           'p',
           { class: 'reason' },

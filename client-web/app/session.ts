@@ -12,7 +12,10 @@ import {
   conversationId,
   userId,
 } from '../src/index.js';
-import { Channel } from './channel.js';
+import { Media } from '../src/media/index.js';
+import { Channel, isContent } from './channel.js';
+import { Pictures } from './pictures.js';
+import { mediaUrl } from './places.js';
 
 /** Conversations that are fed live; the list shows more, and opens them when they are chosen. */
 const LIVE_MAX = 64;
@@ -35,12 +38,15 @@ export class Session {
   readonly presence = new Map<Id, number>();
   readonly client: Client;
   selected: Channel | undefined;
+  /** Of a server that keeps files. */
+  media: Media | undefined;
+  pictures: Pictures | undefined;
   name: string;
   private watchTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     readonly account: string,
-    token: string,
+    private readonly token: string,
     private readonly events: SessionEvents,
   ) {
     this.name = account;
@@ -65,6 +71,15 @@ export class Session {
     if (this.channels.size === 0) {
       // Somebody new meets others where everybody is.
       await this.join('lobby').catch(() => undefined);
+    }
+  }
+
+  private async findMedia(): Promise<void> {
+    const url = this.media ? undefined : await mediaUrl();
+    if (url) {
+      this.media = new Media({ url, token: this.token });
+      this.pictures = new Pictures(this.media);
+      this.channels.forEach((channel) => this.events.channel(channel));
     }
   }
 
@@ -122,6 +137,7 @@ export class Session {
 
   close(): void {
     clearTimeout(this.watchTimer);
+    this.pictures?.close();
     this.client.close();
   }
 
@@ -157,7 +173,7 @@ export class Session {
     }
     channel.handle = handle;
     channel.trouble = undefined;
-    channel.pending = handle.pending.filter((sending) => sending.kind === Kind.Text);
+    channel.pending = handle.pending.filter((sending) => isContent(sending.kind));
     channel.readUpTo = handle.readUpTo;
     channel.unread = Math.max(0, handle.head - handle.readUpTo);
     this.remember();
@@ -181,6 +197,7 @@ export class Session {
     client.on('connecting', () => events.status('connecting'));
     client.on('connected', () => {
       events.status('connected');
+      void this.findMedia();
       this.sorted()
         .slice(0, LIVE_MAX)
         .forEach((channel) => void this.open(channel));
@@ -206,7 +223,7 @@ export class Session {
       if (error.kind !== 'shut_down') {
         this.channels.get(sending.conversation)?.onFailed(sending, error);
         this.changed(sending.conversation);
-        if (sending.kind !== Kind.Text) {
+        if (!isContent(sending.kind)) {
           events.notice(error);
         }
       }
@@ -271,7 +288,7 @@ export class Session {
     channel.typists.delete(message.sender);
     if (message.own) {
       channel.unread = 0;
-    } else if (message.kind === Kind.Text || message.kind === Kind.Media) {
+    } else if (isContent(message.kind)) {
       channel.unread += 1;
     }
     if (message.membership) {

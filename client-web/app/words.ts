@@ -1,6 +1,7 @@
 // Trouble, times and sizes in words that a person understands.
 
-import type { RingwireError } from '../src/index.js';
+import { RingwireError } from '../src/index.js';
+import { MediaError } from '../src/media/index.js';
 
 const ERRORS: Record<string, string> = {
   token_expired: 'Your sign-in has expired. Please sign in again.',
@@ -24,8 +25,33 @@ const ERRORS: Record<string, string> = {
   unsupported_version: 'This page is older than the server. Please reload it.',
 };
 
+/** What a server says about files, by its word for it. */
+const TRANSFERS: Record<string, string> = {
+  ...ERRORS,
+  too_large: 'That file is larger than this server takes.',
+  type_not_allowed: 'This server does not take files of that kind.',
+  type_mismatch: 'That file is not what its name says it is.',
+  disk_full: 'The server has no room left for files.',
+  store_full: 'The server has no room left for files.',
+  spool_full: 'The server has no room for more files at the moment.',
+  store_unavailable: 'The server cannot reach its store of files at the moment.',
+  too_many_uploads: 'You are sending too many files at once. Please wait until some of them are through.',
+  too_many_transfers: 'You are sending too many files at once. Please wait until some of them are through.',
+  no_such_upload: 'That took too long, and the server gave it up.',
+  upload_expired: 'That took too long, and the server gave it up.',
+  no_such_object: 'This file is not there any more.',
+  unreadable: 'The file cannot be read any more. Please choose it again.',
+};
+
 /** What happened, for a person. */
-export function explain(error: RingwireError): string {
+export function explain(error: unknown): string {
+  if (!(error instanceof RingwireError)) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  const transfer = error instanceof MediaError ? TRANSFERS[error.problem] : undefined;
+  if (transfer) {
+    return transfer;
+  }
   if (error.code === 3609) {
     return 'That message is too long.';
   }

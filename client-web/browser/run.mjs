@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
-import * as scenarios from './scenarios.mjs';
+import * as files from './files.mjs';
+import * as people from './scenarios.mjs';
 import { Server, launch } from './world.mjs';
 
 const binary = process.env.RINGWIRE;
@@ -46,11 +47,11 @@ async function fill(room, count) {
 
 let passed = 0;
 let failed = 0;
-await server.start();
+await server.start(['--set', 'media.bytes_max=6MiB']);
 await keyed.start(['--set', `auth.hs256_secret_file=${join(secret, 'key')}`]);
 const browser = await launch(chromium);
 try {
-  for (const [name, scenario] of Object.entries(scenarios)) {
+  for (const [name, scenario] of Object.entries({ ...people, ...files })) {
     if (wanted.length > 0 && !wanted.includes(name)) {
       continue;
     }

@@ -3,28 +3,13 @@
 import AxeBuilder from 'axe-core';
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { bubble, open, person, say, start } from './world.mjs';
+import { bubble, calm, open, person, say, start, until } from './world.mjs';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 const PICTURES = `${ROOT}out/screenshots`;
 
 async function texts(who) {
   return who.page.locator('.row:not(.note) .text').allTextContents();
-}
-
-async function until(what, done, patienceMs = 20_000) {
-  const end = Date.now() + patienceMs;
-  while (!(await done())) {
-    assert.ok(Date.now() < end, `it did not happen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-/** No unhandled rejection, no refused script, nothing red in the console. */
-function calm(...people) {
-  for (const who of people) {
-    assert.deepEqual(who.errors, [], `${who.name}'s page had errors`);
-  }
 }
 
 export async function two_people_chat_over_a_crash({ browser, server }) {

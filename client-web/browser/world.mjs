@@ -1,5 +1,6 @@
 // What a browser test needs: the real server, Chromium, and people in it.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -21,9 +22,10 @@ export class Server {
 
   async start(extra = []) {
     this.port ??= await freePort();
+    this.planePort ??= await freePort();
     this.extra = extra;
     this.url = `http://127.0.0.1:${this.port}/`;
-    const places = ['--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--plane', '127.0.0.1:0'];
+    const places = ['--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--plane', `127.0.0.1:${this.planePort}`];
     this.child = spawn(this.binary, ['serve', ...places, ...extra], { stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     await new Promise((resolve, reject) => {
@@ -95,6 +97,26 @@ export async function person(browser, server, name, options = {}) {
   await page.getByRole('button', { name: 'Start chatting' }).click();
   await page.getByRole('navigation').waitFor();
   return { name, context, page, errors };
+}
+
+/** No unhandled rejection, no refused script, nothing red in the console but what the test has provoked. */
+export function calm(...people) {
+  for (const who of people) {
+    assert.deepEqual(who.errors, [], `${who.name}'s page had errors`);
+  }
+}
+
+/** What a test has provoked is no fault of the page. */
+export function forgive(who, pattern) {
+  who.errors.splice(0, who.errors.length, ...who.errors.filter((error) => !pattern.test(error)));
+}
+
+export async function until(what, done, patienceMs = 20_000) {
+  const end = Date.now() + patienceMs;
+  while (!(await done())) {
+    assert.ok(Date.now() < end, `it did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Opens a conversation of the list. */

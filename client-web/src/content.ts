@@ -78,6 +78,10 @@ export class Sending {
     return this.entry.createdMs;
   }
 
+  get body(): Uint8Array {
+    return this.entry.body;
+  }
+
   get text(): string {
     return decoder.decode(this.entry.body);
   }

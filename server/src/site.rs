@@ -1,8 +1,9 @@
-//! What a browser gets that asks for a page: the chat app, from a fixed small table in the binary.
+//! What a browser gets that asks for a page: the chat app, from a fixed small table, and where else this server is found.
 //!
 //! On the path between the handshake's parser, which finds that a request is no upgrade ([`Plain`]), and the connection's
-//! queue; the connection ends behind the answer. Stateless; the files are those of `client-web/dist-app`, which is committed,
-//! so that building the server needs no node, and a check compares it with its sources.
+//! queue; the connection ends behind the answer. Made once at boot, shared by all shards, never changed. The files are those of
+//! `client-web/dist-app`, which is committed, so that building the server needs no node, and a check compares it with its
+//! sources.
 //!
 //! Invariants: nothing outside the table is ever served, and no name of a file comes from the request. The page may load and
 //! connect to nothing but what its policy names, and no other page may show it in a frame.
@@ -11,10 +12,32 @@
 
 use ringwire_protocol::ws::handshake::Plain;
 
-/// What the page may do: its own scripts, styles and pictures, and connections to any WebSocket server, because a `GoAway` may
-/// name another one.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page cannot know of the server it came from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places {
+    /// The port of media, on the same host; `None`: there are none.
+    pub media_port: Option<u16>,
+}
+
+impl Places {
+    /// As `/v1/places` says it.
+    fn document(&self) -> String {
+        match self.media_port {
+            Some(port) => format!("{{\"media_port\":{port}}}"),
+            None => "{}".to_owned(),
+        }
+    }
+
+    /// What the page may do: its own scripts, styles and pictures, those that it has fetched and holds in memory, and
+    /// connections to this server's media and to any WebSocket server, because a `GoAway` may name another one.
+    fn policy(&self) -> String {
+        let media = self.media_port.map(|port| format!(" http://*:{port}")).unwrap_or_default();
+        format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+             connect-src 'self' ws: wss:{media}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+    }
+}
 
 /// One file.
 struct File {
@@ -49,32 +72,56 @@ const FILES: &[File] = &[
     file!("/icon.svg", "image/svg+xml", "icon.svg"),
 ];
 
-/// The whole answer to an ordinary request, if the table has one.
-pub fn answer(request: &Plain) -> Option<Vec<u8>> {
-    let file = FILES.iter().find(|file| file.path == request.path)?;
-    let compressed = file.gzip.filter(|_| request.accepts_gzip);
-    let content = compressed.unwrap_or(file.plain);
-    // A name for these bytes: a browser that has them is told so, one that has others gets the new ones at once.
-    let tag = format!("\"{}\"", &blake3::hash(content).to_hex()[..16]);
-    let known = request.if_none_match.as_deref().is_some_and(|list| {
-        list.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag)
-    });
-    let status = if known { "304 Not Modified" } else { "200 OK" };
-    let encoding = if compressed.is_some() { "Content-Encoding: gzip\r\n" } else { "" };
-    let mut answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{encoding}ETag: {tag}\r\n\
-         Cache-Control: no-cache\r\nVary: Accept-Encoding\r\nContent-Security-Policy: {POLICY}\r\n\
-         X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n\
-         Connection: close\r\n\r\n",
-        file.content_type,
-        content.len(),
-    )
-    .into_bytes();
-    if !known && !request.head {
-        answer.extend_from_slice(content);
-    }
-    Some(answer)
+/// The pages of one server.
+#[derive(Clone, Debug)]
+pub struct Site {
+    policy: String,
+    places: String,
 }
+
+impl Site {
+    /// The chat app, for a server that is found there.
+    pub fn new(places: &Places) -> Self {
+        Site { policy: places.policy(), places: places.document() }
+    }
+
+    /// The whole answer to an ordinary request, if there is one.
+    pub fn answer(&self, request: &Plain) -> Option<Vec<u8>> {
+        if request.path == PLACES {
+            return Some(self.whole(request, "application/json", self.places.as_bytes(), false));
+        }
+        let file = FILES.iter().find(|file| file.path == request.path)?;
+        let compressed = file.gzip.filter(|_| request.accepts_gzip);
+        let content = compressed.unwrap_or(file.plain);
+        Some(self.whole(request, file.content_type, content, compressed.is_some()))
+    }
+
+    fn whole(&self, request: &Plain, content_type: &str, content: &[u8], is_compressed: bool) -> Vec<u8> {
+        // A name for these bytes: a browser that has them is told so, one that has others gets the new ones at once.
+        let tag = format!("\"{}\"", &blake3::hash(content).to_hex()[..16]);
+        let known = request.if_none_match.as_deref().is_some_and(|list| {
+            list.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag)
+        });
+        let status = if known { "304 Not Modified" } else { "200 OK" };
+        let encoding = if is_compressed { "Content-Encoding: gzip\r\n" } else { "" };
+        let mut answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{encoding}ETag: {tag}\r\n\
+             Cache-Control: no-cache\r\nVary: Accept-Encoding\r\nContent-Security-Policy: {}\r\n\
+             X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
+             Cross-Origin-Opener-Policy: same-origin\r\nConnection: close\r\n\r\n",
+            content.len(),
+            self.policy,
+        )
+        .into_bytes();
+        if !known && !request.head {
+            answer.extend_from_slice(content);
+        }
+        answer
+    }
+}
+
+/// Where [`Places`] are told.
+const PLACES: &str = "/v1/places";
 
 #[cfg(test)]
 mod tests {
@@ -89,7 +136,7 @@ mod tests {
             consumed: 0,
         };
         change(&mut request);
-        let bytes = answer(&request)?;
+        let bytes = Site::new(&Places { media_port: Some(7401) }).answer(&request)?;
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         Some((String::from_utf8(bytes[..end].to_vec()).expect("text"), bytes[end..].to_vec()))
     }
@@ -133,6 +180,16 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 200 ") && !body.is_empty());
         let (head, body) = ask("/", |request| request.head = true).expect("there");
         assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty());
+    }
+
+    #[test]
+    fn a_page_learns_where_the_media_are_and_may_go_there() {
+        let (head, body) = ask("/v1/places", |_| {}).expect("there");
+        assert_eq!(body, br#"{"media_port":7401}"#);
+        assert!(head.contains("application/json") && head.contains(" http://*:7401;"), "{head}");
+        let without = Site::new(&Places::default());
+        assert_eq!(without.places, "{}");
+        assert!(!without.policy.contains("http:"), "{}", without.policy);
     }
 
     #[test]

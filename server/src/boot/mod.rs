@@ -29,6 +29,7 @@ use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::plane::{self, Plane, Status, exchange, objects};
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
+use crate::site::{Places, Site};
 use crate::store::recovery;
 use crate::user::Users;
 use banner::Served;
@@ -118,13 +119,16 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let rules = pushing.rules.clone();
     let push = push::open(&config, pushing)?;
     let development = authenticator.development;
+    // Without a plane nobody reaches media.
+    let media_port = operators_address.filter(|_| config.media.is_some()).map(|address| address.port());
+    let places = Places { media_port };
     let terms = Arc::new(Terms {
         authenticator,
         heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
         idle_timeout_s: u32::try_from(config.idle_timeout.as_secs()).unwrap_or(u32::MAX),
         handshake_timeout_s: u32::try_from(config.handshake_timeout.as_secs()).unwrap_or(u32::MAX),
         origins: config.origins.clone(),
-        app: config.app,
+        app: config.app.then(|| Site::new(&places)),
         push: rules,
         tls: keeper.as_ref().map(tls::Keeper::offer),
         limits: config.limits.clone(),

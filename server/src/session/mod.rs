@@ -44,6 +44,7 @@ use crate::fanout::subscribers::Subscribers;
 use crate::limits::Limits;
 use crate::plane::push::target::Rules;
 use crate::shard::Levels;
+use crate::site::Site;
 use crate::transport::carrier::Carrier;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
@@ -65,8 +66,8 @@ pub struct Terms {
     pub handshake_timeout_s: u32,
     /// Origins of pages that may connect; empty: any. Clients that are no browsers send none.
     pub origins: Vec<String>,
-    /// Whether browsers that ask for a page get the chat app.
-    pub app: bool,
+    /// What browsers get that ask for a page, if anything.
+    pub app: Option<Site>,
     /// Which push registrations are taken.
     pub push: Rules,
     /// The certificates of new connections; `None`: they are not encrypted.

@@ -12,7 +12,6 @@ use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::mesh::Mesh;
 use crate::limits::HANDSHAKE_BYTES_MAX;
-use crate::site;
 use crate::transport::connection::Stage;
 
 impl Sessions {
@@ -62,8 +61,8 @@ impl Sessions {
                     self.on_websocket_bytes(now, id, &mut head[consumed..], mesh);
                 }
             }
-            Err(HandshakeFault::Plain(request)) if self.terms.app => {
-                let page = site::answer(&request);
+            Err(HandshakeFault::Plain(request)) => {
+                let page = self.terms.app.as_ref().and_then(|site| site.answer(&request));
                 let fault = HandshakeFault::Plain(request);
                 self.refuse(now, id, &page.unwrap_or_else(|| fault.response()), mesh);
             }

@@ -88,7 +88,7 @@ impl World {
             idle_timeout_s: settings.idle_timeout_s,
             handshake_timeout_s: settings.handshake_timeout_s,
             origins: Vec::new(),
-            app: false,
+            app: None,
             push: Rules::default(),
             tls: None,
             limits: settings.limits.clone(),

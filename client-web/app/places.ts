@@ -1,0 +1,31 @@
+// Where else the server is that this page came from (docs/media.md).
+
+interface Places {
+  readonly media_port?: number;
+}
+
+/** The URL of the server's media; `undefined`: there are none. */
+export async function mediaUrl(): Promise<string | undefined> {
+  const { media_port: port } = await places();
+  if (!port) {
+    return undefined;
+  }
+  // An address without a port is a proxy's, which passes the media on beside everything else.
+  if (!location.port) {
+    return `${location.origin}/v1/media`;
+  }
+  // That port speaks plain HTTP. From a page that came over TLS a browser goes there on this machine only.
+  const { hostname } = location;
+  const here = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  return `${here ? 'http:' : location.protocol}//${hostname}:${port}/v1/media`;
+}
+
+async function places(): Promise<Places> {
+  try {
+    const response = await fetch('/v1/places');
+    return response.ok ? ((await response.json()) as Places) : {};
+  } catch {
+    // A server that is away: the next connection asks again.
+    return {};
+  }
+}
