@@ -266,6 +266,13 @@ export class Session {
 
   private onInbox(entries: readonly InboxEntry[]): void {
     for (const entry of entries) {
+      if (entry.head === 0) {
+        // The user is in it no more; what is open here ends by itself.
+        if (!this.channels.get(entry.conversation)?.handle) {
+          this.channels.delete(entry.conversation);
+        }
+        continue;
+      }
       const channel = this.channel(entry.conversation, entry.name);
       channel.lastMs = Math.max(channel.lastMs, entry.timeMs);
       if (!channel.handle) {

@@ -121,6 +121,20 @@ pub const WATCH_BURST: u32 = 8;
 /// See [`WATCH_BURST`].
 pub const WATCH_INTERVAL_MS: u64 = 1000;
 
+/// A home tells an owner how many members are there, and an owner tells the sessions that want to know, at most once
+/// per so many milliseconds each.
+pub const COUNTS_INTERVAL_MS: u64 = 1000;
+
+/// Conversations whose counts one session is told, as many as a screen shows and more. More: rejected; so is one
+/// that would make more than [`WATCHES_MAX`] of all watches together.
+pub const COUNTS_PER_SESSION: usize = 64;
+
+/// Times that a session may begin or end to watch counts at once (all of them, after it comes back), and how often
+/// another, milliseconds. More: rejected as too fast. Each may make a home look at everybody who is there.
+pub const COUNTS_BURST: u32 = COUNTS_PER_SESSION as u32;
+/// See [`COUNTS_BURST`].
+pub const COUNTS_WATCH_INTERVAL_MS: u64 = 250;
+
 /// Conversations that an owner is asked about in one letter, for an inbox: more is more letters, so that no
 /// turn is long because somebody has many.
 pub const ENTRIES_PER_LETTER: usize = 512;

@@ -8,8 +8,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use ringwire_protocol::id::ConversationId;
-use ringwire_protocol::message::{CAPABILITY_INBOX, InboxEntry, Leave, Ping, Read, Role, ServerFrame};
+use ringwire_protocol::id::{ConversationId, UserId};
+use ringwire_protocol::message::{
+    Action, CAPABILITY_INBOX, Change, InboxEntry, Leave, Ping, Read, Role, ServerFrame,
+};
 use support::{DRIVERS, Raw, Server};
 
 const SHARDS: [&str; 3] = ["1", "2", "3"];
@@ -143,4 +145,63 @@ fn what_changes_is_told_and_what_was_read_is_read_everywhere() {
         let stand: Vec<_> = all.iter().map(|entry| (&*entry.name, entry.head, entry.unread)).collect();
         assert_eq!(stand, [("two", 10, 3), ("three", 1, 0)], "{driver}");
     }
+}
+
+#[test]
+fn what_a_user_was_put_out_of_or_has_left_is_gone_from_every_open_inbox_at_once() {
+    for shards in SHARDS {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(data.path(), &["--shards", shards]);
+        let mut ada = Raw::sign_in(server.address, "ada");
+        let mut bob = Raw::sign_in(server.address, "bob");
+        for room in ["one", "two", "three"] {
+            ada.join(room);
+            bob.join(room);
+        }
+        // Two sessions that receive no conversation, only the inbox; and one that wants none.
+        let mut open = [sign_in(&server, "bob", "phone"), sign_in(&server, "bob", "tablet")];
+        for raw in &mut open {
+            assert_eq!(inbox(raw).concat().len(), 3);
+        }
+        let change = Change {
+            request: 3,
+            conversation: ConversationId::from_name("two"),
+            user: UserId::from_name("bob"),
+            action: Action::Removed,
+            role: Role::Reader,
+            name: "bob",
+        };
+        ada.ask(|encoder, out| change.encode(encoder, out));
+        let leave = Leave { request: 4, conversation: ConversationId::from_name("one") };
+        bob.ask(|encoder, out| leave.encode(encoder, out));
+        for raw in &mut open {
+            let gone = [next_entry(raw), next_entry(raw)];
+            let mut gone = gone.map(|(conversation, head)| {
+                assert_eq!(head, 0, "it names what is gone");
+                conversation
+            });
+            gone.sort_unstable();
+            let mut expected = ["one", "two"].map(ConversationId::from_name);
+            expected.sort_unstable();
+            assert_eq!(gone, expected);
+        }
+        // Let in again, it is there again.
+        ada.ask(|encoder, out| {
+            Change { action: Action::Added, role: Role::Member, ..change }.encode(encoder, out)
+        });
+        for raw in &mut open {
+            let (conversation, head) = next_entry(raw);
+            assert!(conversation == ConversationId::from_name("two") && head > 0);
+        }
+    }
+}
+
+/// The next news of one conversation: which, and its head.
+fn next_entry(raw: &mut Raw) -> (ConversationId, u64) {
+    let frame = raw.next_where(|frame| matches!(frame, ServerFrame::Inbox(_)));
+    let ServerFrame::Inbox(inbox) = frame.get() else { unreachable!("it was asked for") };
+    let mut entries = inbox.entries.iter();
+    let entry = entries.next().expect("news have an entry");
+    assert!(entries.next().is_none() && inbox.complete);
+    (entry.conversation, entry.head)
 }

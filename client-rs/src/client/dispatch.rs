@@ -30,7 +30,7 @@ pub enum ClientEvent {
     /// Conversations of the user, as the server lists them after a connect and as they change; only if
     /// [`Builder::inbox`](super::Builder::inbox) asked for it.
     Inbox {
-        /// Some or all of them.
+        /// Some or all of them; one that [is gone](InboxEntry::is_gone) is the user's no more.
         entries: Vec<InboxEntry>,
         /// Whether this was the last part of the list.
         complete: bool,

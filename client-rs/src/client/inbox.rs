@@ -30,7 +30,9 @@ impl Inbox {
             self.entries.clear();
         }
         for entry in entries {
-            if self.entries.len() < INBOX_MAX || self.entries.contains_key(&entry.conversation) {
+            if entry.is_gone() {
+                self.entries.remove(&entry.conversation);
+            } else if self.entries.len() < INBOX_MAX || self.entries.contains_key(&entry.conversation) {
                 self.entries.insert(entry.conversation, entry.clone());
             }
         }
@@ -78,6 +80,9 @@ mod tests {
         assert_eq!(names(&inbox), ["c", "a", "b"]);
         inbox.on_entries(&[entry("b", 9)]);
         assert_eq!(names(&inbox), ["b", "c", "a"]);
+        inbox.on_entries(&[InboxEntry { head: 0, ..entry("b", 0) }, InboxEntry { head: 0, ..entry("x", 0) }]);
+        assert_eq!(names(&inbox), ["c", "a"], "the user is in b no more");
+        inbox.on_entries(&[entry("b", 9)]);
         inbox.on_connected();
         assert_eq!(names(&inbox), ["b", "c", "a"], "what is known is shown until it is known better");
         inbox.on_entries(&[entry("a", 2)]);

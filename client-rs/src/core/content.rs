@@ -304,6 +304,11 @@ pub struct InboxEntry {
 }
 
 impl InboxEntry {
+    /// The user has left the conversation, or was put out of it: there is nothing more in the entry than which.
+    pub fn is_gone(&self) -> bool {
+        self.head == 0
+    }
+
     pub(crate) fn from_wire(entry: message::InboxEntry<'_>) -> Self {
         Self {
             conversation: entry.conversation,

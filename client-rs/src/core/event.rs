@@ -260,7 +260,7 @@ pub enum Event {
     /// Conversations of the user, as the server lists them after a connect and as they change, if
     /// [`Config::inbox`](super::Config::inbox) asks for it.
     Inbox {
-        /// Some or all of them.
+        /// Some or all of them; one that [is gone](InboxEntry::is_gone) is the user's no more.
         entries: Vec<InboxEntry>,
         /// Whether this was the last part of the list.
         complete: bool,

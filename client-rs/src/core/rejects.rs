@@ -103,7 +103,9 @@ impl Core {
             self.want_token();
         }
         let at = now + self.pause_after(refusals, refusal.retry_after.unwrap_or_default());
-        if again && called && at < deadline {
+        // Counts are asked for once on each connection: nobody else would do it again.
+        let lasts = called || matches!(ask, Ask::WatchCounts { active: true, .. });
+        if again && lasts && at < deadline {
             return self.timers.set(Holder::Request(number), at);
         }
         let error = Error::Rejected(refusal);

@@ -96,6 +96,7 @@ impl Conversations {
                 self.changed(author, request, conversation, out, mesh);
             }
             Awaiting::Member { user, conversation, is_member } => {
+                self.recount(conversation);
                 let letter = HomeLetter::Member { user, conversation, is_member };
                 mesh.tell(home_of(user, mesh.shards()), Request::Home(letter));
             }
@@ -153,6 +154,9 @@ impl Conversations {
         for (shard, _) in &conversation.watchers {
             let frame = frame.clone();
             mesh.deliver(*shard, Delivery::Message { conversation: id, sequence, reach, frame });
+        }
+        if conversation.counting.is_some() {
+            self.recount(id);
         }
         if let Some(sender) = wakes_all_but {
             self.wake(id, sender, sequence, time_ms, mesh);

@@ -44,9 +44,9 @@ pub(super) struct Moved {
 /// A note that may not be synced yet, and how its member stood before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noting {
-    user: UserId,
-    entry: EntryNumber,
-    before: Standing,
+    pub(super) user: UserId,
+    pub(super) entry: EntryNumber,
+    pub(super) before: Standing,
 }
 
 impl Standing {
@@ -257,6 +257,10 @@ impl Conversations {
         let synced = self.log.synced();
         let Some(conversation) = self.by_id.get_mut(&id) else { return };
         conversation.noting.retain(|noting| noting.entry > synced);
+        if conversation.counting.is_some() {
+            self.recount(id);
+        }
+        let Some(conversation) = self.by_id.get(&id) else { return };
         if conversation.state.members.len() >= self.limits.push_below {
             return;
         }

@@ -9,17 +9,21 @@ use crate::fanout::mesh::Mesh;
 use crate::user::letter::Listed;
 
 impl Conversations {
-    /// Says how these conversations stand for a member; those that the user has left meanwhile are left out.
+    /// Says how these conversations stand for a member; those that the user has left meanwhile are left out, or
+    /// named as `gone`.
     pub(super) fn on_entries(
         &self,
         session: SessionRef,
         user: UserId,
         conversations: &[ConversationId],
-        parts: u16,
+        (parts, gone): (u16, bool),
         mesh: &mut Mesh,
     ) {
-        let entries = conversations.iter().filter_map(|id| self.inbox_entry(*id, user));
-        let entries: Vec<Listed> = entries.map(|entry| Listed::new(&entry)).collect();
+        let listed = |id: &ConversationId| match self.inbox_entry(*id, user) {
+            Some(entry) => Some(Listed::new(&entry)),
+            None => gone.then(|| Listed::gone(*id)),
+        };
+        let entries: Vec<Listed> = conversations.iter().filter_map(listed).collect();
         if parts > 0 || !entries.is_empty() {
             mesh.deliver(session.shard, Delivery::Entries { session, entries, parts });
         }

@@ -3,6 +3,8 @@
 //! Membership is durable: each change is an entry in the same order as the messages. Receiving is not: an
 //! attached session is a count per shard here, and a place in a list there.
 
+use std::collections::BTreeSet;
+
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{
@@ -234,9 +236,12 @@ impl Conversations {
         #[cfg(feature = "planted-bugs")]
         let out = out.filter(|_| !self.bugs.keeps_removed);
         if let Some(Out { user, is_told }) = out {
-            for (shard, _) in &state.watchers {
+            let counting = state.counting.iter().flat_map(|counting| counting.edges());
+            let watchers = state.watchers.iter().map(|(shard, _)| *shard);
+            let shards: BTreeSet<ShardIndex> = watchers.chain(counting).collect();
+            for shard in shards {
                 let asked_by = is_told.then_some(author.session);
-                mesh.deliver(*shard, Delivery::Expelled { user, conversation, asked_by });
+                mesh.deliver(shard, Delivery::Expelled { user, conversation, asked_by });
             }
         }
         let done = Done { request, conversation, sequence: state.visible };

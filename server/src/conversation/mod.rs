@@ -19,6 +19,7 @@
 mod amend;
 mod awaiting;
 mod away;
+mod counts;
 mod cursors;
 mod devices;
 mod founding;
@@ -52,6 +53,7 @@ use crate::shard::Levels;
 use crate::store::{AppendError, EntryNumber, Log, Step};
 use amend::Lookups;
 use awaiting::Awaiting;
+use counts::Counting;
 use cursors::{Cursors, Noting};
 use history::{Budget, Reads, Tail, Wanted};
 
@@ -83,6 +85,8 @@ struct Conversation {
     cursors: Option<Box<Cursors>>,
     /// Notes about members that are not synced, and a few that are.
     noting: Vec<Noting>,
+    /// Its counts, while somebody wants to know them.
+    counting: Option<Box<Counting>>,
 }
 
 impl Conversation {
@@ -154,6 +158,12 @@ pub struct Conversations {
     lookups: Lookups,
     /// When moved cursors are to be written, milliseconds on the monotonic clock, and whose.
     due: BTreeSet<(u64, ConversationId)>,
+    /// When counts are to be told, milliseconds on the monotonic clock, and whose.
+    counts_due: BTreeSet<(u64, ConversationId)>,
+    /// Conversations whose counts may have changed in this turn.
+    recounts: Vec<ConversationId>,
+    /// Conversations whose counts somebody wants.
+    counting: usize,
     budget: Budget,
     log: Log,
     encoder: Encoder,
@@ -200,6 +210,8 @@ pub struct Counters {
     pub typing: u64,
     /// Wishes to wake somebody who is away.
     pub wakes: u64,
+    /// Letters to shards with the counts of a conversation.
+    pub counts_told: u64,
 }
 
 impl Conversations {
@@ -237,6 +249,9 @@ impl Conversations {
             reads: Reads::default(),
             lookups: Lookups::default(),
             due: BTreeSet::new(),
+            counts_due: BTreeSet::new(),
+            recounts: Vec::new(),
+            counting: 0,
             budget: Budget::new(limits.tail_bytes),
             log,
             encoder: Encoder::new(),
@@ -287,12 +302,17 @@ impl Conversations {
             Request::Typing { author, conversation, active } => {
                 self.on_typing(now, author, conversation, active, mesh);
             }
-            Request::Entries { session, user, conversations, parts } => {
-                self.on_entries(session, user, &conversations, parts, mesh);
+            Request::Entries { session, user, conversations, parts, gone } => {
+                self.on_entries(session, user, &conversations, (parts, gone), mesh);
             }
             Request::Away { user, conversations, away } => {
                 self.on_away(now, user, &conversations, away, mesh);
             }
+            Request::WatchCounts { author, request, conversation, active } => {
+                self.on_watch_counts(author, request, conversation, active, mesh);
+            }
+            Request::Uncount { shard, conversation } => self.on_uncount(shard, conversation),
+            Request::Online { home, conversation, online } => self.on_online(home, conversation, online),
             Request::Home(letter) => unreachable!("the joint gives {letter:?} to the users"),
         }
     }
@@ -302,6 +322,7 @@ impl Conversations {
         self.is_behind = mesh.is_behind();
         self.on_read(now, mesh);
         self.write_cursors(now);
+        self.tell_counts(now, mesh);
         self.log.poll(operations);
         self.log.check_failure(Step::Nothing)
     }
@@ -312,12 +333,15 @@ impl Conversations {
         levels.fetches = self.reads.len();
         levels.lookups = self.lookups.len();
         levels.tail_bytes = self.budget.bytes();
+        levels.counting = self.counting;
         levels.journal_bytes = self.log.pending_bytes();
     }
 
     /// When [`Conversations::end_of_turn`] has something to do by itself, in milliseconds from now.
     pub fn next_due_ms(&self, now: Now) -> Option<u64> {
-        self.due.first().map(|(due_ms, _)| due_ms.saturating_sub(now.monotonic_ms()))
+        let due = [self.due.first(), self.counts_due.first()];
+        let due_ms = due.into_iter().flatten().map(|(due_ms, _)| *due_ms).min()?;
+        Some(due_ms.saturating_sub(now.monotonic_ms()))
     }
 
     /// Whether entries are not synced yet.

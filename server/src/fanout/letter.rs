@@ -189,6 +189,8 @@ pub enum Request {
         conversations: Box<[ConversationId]>,
         /// How many such letters make the inbox; 0: it is news, not a whole inbox.
         parts: u16,
+        /// The user was put out of one of them, or has left it: those are named, too, that he is not in.
+        gone: bool,
     },
     /// A member of these conversations is away and wants to be woken, or is back.
     Away {
@@ -198,6 +200,34 @@ pub enum Request {
         conversations: Box<[ConversationId]>,
         /// Or back.
         away: bool,
+    },
+    /// Be told how many members are there and how far they are, or no more.
+    WatchCounts {
+        /// Who.
+        author: Author,
+        /// The client's own number for the request.
+        request: u32,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// `false`: no more.
+        active: bool,
+    },
+    /// A session is told no more of a conversation's counts; one for each `Counting` that is active.
+    Uncount {
+        /// The shard that has the session's connection.
+        shard: ShardIndex,
+        /// Which conversation.
+        conversation: ConversationId,
+    },
+    /// How many members of a conversation are there, of those whose home this is. Refused: said again a second
+    /// later.
+    Online {
+        /// The home that says so.
+        home: ShardIndex,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// How many.
+        online: u32,
     },
     /// To the home of a user.
     Home(HomeLetter),
@@ -210,7 +240,10 @@ impl Request {
         match self {
             // The latter: a few for each session that begins, and for each of a user's when he joins something.
             // And a few each time that a user comes or goes who is to be woken.
-            Request::Detach { .. } | Request::Entries { .. } | Request::Away { .. } => true,
+            Request::Detach { .. }
+            | Request::Uncount { .. }
+            | Request::Entries { .. }
+            | Request::Away { .. } => true,
             Request::Home(letter) => letter.must_arrive(),
             _ => false,
         }
@@ -330,6 +363,24 @@ pub enum Delivery {
         frame: Encoded,
         /// The session that caused it, which knows.
         except: Option<SessionRef>,
+    },
+    /// The session is told the counts of a conversation from now on, or no more.
+    Counting {
+        /// Whose.
+        session: SessionRef,
+        /// The client's own number for the request.
+        request: u32,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// `false`: no more.
+        active: bool,
+    },
+    /// How many members are there and how far they are, for all sessions here that want to know.
+    Counts {
+        /// Which conversation.
+        conversation: ConversationId,
+        /// What.
+        frame: Encoded,
     },
     /// Part of a session's inbox.
     Entries {

@@ -1,5 +1,7 @@
 //! From letters to queues: what owners send to this shard's connections.
 
+use std::collections::BTreeSet;
+
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
@@ -42,6 +44,10 @@ impl Sessions {
             Delivery::Notice { conversation, reach, frame, except } => {
                 self.on_notice(conversation, reach, &frame, except);
             }
+            Delivery::Counting { session, request, conversation, active } => {
+                self.on_counting(session, request, conversation, active, mesh);
+            }
+            Delivery::Counts { conversation, frame } => self.on_counts(conversation, &frame),
             Delivery::Entries { session, entries, parts } => self.on_entries(session, entries, parts),
             Delivery::Challenge(session) => self.on_challenge(session),
             Delivery::Replaced(session) => self.on_replaced(now, session, mesh),
@@ -158,21 +164,23 @@ impl Sessions {
         asked_by: Option<SessionRef>,
         mesh: &mut Mesh,
     ) {
-        let Some(topic) = self.subscribers.find(conversation) else { return };
-        let of_user: Vec<ConnectionId> = self
-            .subscribers
-            .slots(topic)
+        let topic = self.subscribers.find(conversation);
+        let receive = topic.into_iter().flat_map(|topic| self.subscribers.slots(topic));
+        let count = self.counted.get(&conversation).into_iter().flatten().map(|id| id.slot);
+        let of_user: BTreeSet<ConnectionId> = receive
+            .chain(count)
             .filter_map(|slot| self.connections[slot as usize].as_deref())
             .filter(|connection| connection.session().is_some_and(|session| session.identity.user == user))
             .map(|connection| connection.id)
             .collect();
         for id in of_user {
             let held = self.get_mut(id).and_then(|connection| {
-                connection.subscriptions.iter().position(|subscription| subscription.topic == topic)
+                connection.subscriptions.iter().position(|subscription| Some(subscription.topic) == topic)
             });
             if let Some(nth) = held {
                 self.detach(id, nth, mesh);
             }
+            self.uncount(id, conversation, mesh);
             if asked_by.is_none_or(|by| (by.shard, by.connection) != (self.me, id)) {
                 self.reject(
                     id,

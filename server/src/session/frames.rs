@@ -57,7 +57,7 @@ impl Sessions {
             ClientFrame::Watch(watch) => self.on_watch(now, id, &watch, mesh),
             ClientFrame::Register(register) => self.on_register(now, id, &register, mesh),
             ClientFrame::Unregister(unregister) => self.on_unregister(now, id, unregister, mesh),
-            ClientFrame::WatchCounts(watch) => self.refuse_not_enabled(id, watch.request, watch.conversation),
+            ClientFrame::WatchCounts(watch) => self.on_watch_counts(now, id, watch, mesh),
             ClientFrame::Settings(settings) => self.on_settings(id, settings, mesh),
             ClientFrame::Read(read) => {
                 self.on_cursor(id, read.conversation, ReceiptKind::Read, read.sequence, mesh);
@@ -67,11 +67,6 @@ impl Sessions {
                 self.on_cursor(id, conversation, ReceiptKind::Delivered, sequence, mesh);
             }
         }
-    }
-
-    fn refuse_not_enabled(&mut self, id: ConnectionId, request: u32, conversation: ConversationId) {
-        let reason = "this release does not offer that yet";
-        self.refuse_request(id, request, conversation, Code::NOT_ENABLED, reason);
     }
 
     fn on_hello(&mut self, now: Now, id: ConnectionId, hello: &Hello<'_>, mesh: &mut Mesh) {

@@ -14,6 +14,7 @@
 //! Absent: conversations, the disk, the clock.
 
 pub mod auth;
+mod counts;
 mod deliver;
 mod flush;
 mod frames;
@@ -25,7 +26,7 @@ mod receive;
 mod register;
 mod typing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -145,6 +146,8 @@ pub struct Counters {
     pub notices: u64,
     /// Those that a stalled connection did without.
     pub notices_dropped: u64,
+    /// Frames with the counts of a conversation queued to connections.
+    pub counts: u64,
     /// Signs of typing passed on to owners.
     pub typing: u64,
     /// Those that came too often or from elsewhere, and were dropped.
@@ -160,8 +163,10 @@ pub struct Sessions {
     queues: Queues,
     /// By slot, the few that watch or type: an idle connection pays nothing for it.
     doings: HashMap<u32, Doing, RandomState>,
-    /// Users whom all sessions watch, added up.
+    /// Users whom all sessions watch, and conversations whose counts they do, added up.
     watched: usize,
+    /// Connections that are told the counts of a conversation.
+    counted: HashMap<ConversationId, BTreeSet<ConnectionId>, RandomState>,
     /// By slot, the inboxes that are not all sent.
     inboxes: HashMap<u32, Gathering, RandomState>,
     /// Connections that take more of theirs.
@@ -189,6 +194,7 @@ impl Sessions {
             queues: Queues::default(),
             doings: HashMap::default(),
             watched: 0,
+            counted: HashMap::default(),
             inboxes: HashMap::default(),
             inboxes_due: Vec::new(),
             due: Vec::new(),

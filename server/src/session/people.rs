@@ -29,6 +29,10 @@ pub(super) struct Doing {
     watched: u16,
     /// Of its lists of them.
     watches: Pace,
+    /// Conversations whose counts it is told.
+    pub(super) counted: Vec<ConversationId>,
+    /// Of what it says about that.
+    pub(super) counts: Pace,
     /// Of what it says about being woken.
     pub(super) registrations: Pace,
     /// Where it types, or did a moment ago.
@@ -57,6 +61,7 @@ impl Sessions {
         self.inboxes.remove(&session.connection.slot);
         if let Some(doing) = self.doings.remove(&session.connection.slot) {
             self.end_typing(author, &doing, mesh);
+            self.end_counts(session.connection, &doing, mesh);
             if doing.watched > 0 {
                 self.watched -= usize::from(doing.watched);
                 for home in 0..mesh.shards() {
@@ -129,7 +134,7 @@ impl Sessions {
         }
     }
 
-    fn refuse_personal(
+    pub(super) fn refuse_personal(
         &mut self,
         id: ConnectionId,
         request: u32,

@@ -26,6 +26,10 @@ pub struct Levels {
     pub watches: usize,
     /// Users whose conversations do not know yet that they are away.
     pub unannounced: usize,
+    /// Conversations of whose members this home says how many are here.
+    pub counted: usize,
+    /// Conversations whose counts this owner tells.
+    pub counting: usize,
     /// Memberships of the users of this home.
     pub memberships: usize,
     /// Users whom the sessions of this shard watch, added up.

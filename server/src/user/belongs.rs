@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::CAPABILITY_INBOX;
+use ringwire_protocol::message::{CAPABILITY_INBOX, PresenceState};
 
 use super::{Place, Users};
 use crate::fanout::letter::{Delivery, Request, SessionRef, ShardIndex, owner_of};
@@ -40,16 +40,18 @@ impl Belongs {
         true
     }
 
-    /// A user is a member no more.
-    pub fn remove(&mut self, user: UserId, conversation: ConversationId) {
-        let Some(list) = self.by_user.get_mut(&user) else { return };
-        if let Some(at) = list.iter().position(|other| *other == conversation) {
+    /// A user is a member no more. Whether that is new.
+    pub fn remove(&mut self, user: UserId, conversation: ConversationId) -> bool {
+        let Some(list) = self.by_user.get_mut(&user) else { return false };
+        let found = list.iter().position(|other| *other == conversation);
+        if let Some(at) = found {
             list.swap_remove(at);
             self.memberships -= 1;
         }
         if list.is_empty() {
             self.by_user.remove(&user);
         }
+        found.is_some()
     }
 
     /// The conversations of a user, in no order.
@@ -74,7 +76,8 @@ pub(super) fn wants_inbox(capabilities: u64) -> bool {
 }
 
 impl Users {
-    /// A membership is synced: a user is in, or changed there, or is out.
+    /// A membership is synced: a user is in, or changed there, or is out. Who has an inbox open is told by the owner
+    /// how it stands there, so that what is said of one conversation comes in the order in which it happened.
     pub(super) fn on_member(
         &mut self,
         user: UserId,
@@ -82,15 +85,19 @@ impl Users {
         is_member: bool,
         mesh: &mut Mesh,
     ) {
-        if !is_member {
-            return self.belongs.remove(user, conversation);
+        let is_new = match is_member {
+            true => self.belongs.add(user, conversation),
+            false => self.belongs.remove(user, conversation),
+        };
+        if is_new && self.state(user) != PresenceState::Offline {
+            self.counted.on_member(conversation, is_member);
         }
-        self.belongs.add(user, conversation);
         let list = self.by_id.get(&user).map_or(Place::NONE, |user| user.sessions);
         for live in self.sessions.of(list).filter(|live| live.wants_inbox) {
             let owner = owner_of(conversation, mesh.shards());
             let (session, conversations) = (live.session(), [conversation].into());
-            mesh.tell(owner, Request::Entries { session, user, conversations, parts: 0 });
+            let gone = !is_member;
+            mesh.tell(owner, Request::Entries { session, user, conversations, parts: 0, gone });
         }
     }
 
@@ -123,7 +130,7 @@ impl Users {
     ) {
         for piece in list.chunks(ENTRIES_PER_LETTER) {
             let conversations = piece.into();
-            mesh.tell(owner, Request::Entries { session, user, conversations, parts });
+            mesh.tell(owner, Request::Entries { session, user, conversations, parts, gone: false });
         }
     }
 }

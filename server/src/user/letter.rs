@@ -79,6 +79,13 @@ pub enum HomeLetter {
         /// All different; none: it wants no more.
         users: Box<[UserId]>,
     },
+    /// The owner of a conversation wants to know how many of its members are here, as that changes; or no more.
+    Count {
+        /// Which conversation.
+        conversation: ConversationId,
+        /// `false`: no more.
+        active: bool,
+    },
     /// A session that was challenged has shown that there is somebody at its other end.
     Proven {
         /// Whose.
@@ -96,6 +103,8 @@ impl HomeLetter {
             HomeLetter::SignIn { .. } | HomeLetter::SignOut { .. } | HomeLetter::Proven { .. } => true,
             // Sent only where nothing waits, and once when a session ends that has watched.
             HomeLetter::Watch { .. } => true,
+            // One when the first session wants a conversation's counts, and one when the last wants them no more.
+            HomeLetter::Count { .. } => true,
             // One for each conversation until its user is back.
             HomeLetter::Wake { .. } => true,
             // One for each entry about members; where too many wait, owners take no more of those.
@@ -131,6 +140,22 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// The conversation is not the user's any more; what he is in has at least the entry that let him in.
+    pub fn gone(conversation: ConversationId) -> Self {
+        Listed {
+            conversation,
+            head: 0,
+            read: 0,
+            delivered: 0,
+            unread: 0,
+            time_ms: 0,
+            muted_until_ms: 0,
+            role: Role::Reader,
+            kind: ConversationKind::Group,
+            name: Box::default(),
+        }
+    }
+
     /// A copy that outlives the conversation's table.
     pub fn new(entry: &InboxEntry<'_>) -> Self {
         let InboxEntry { conversation, head, read, delivered, unread, .. } = *entry;

@@ -25,6 +25,7 @@
 
 mod away;
 mod belongs;
+mod count;
 pub mod letter;
 mod live;
 mod presence;
@@ -48,6 +49,7 @@ use crate::shard::Levels;
 use crate::store::Log;
 
 pub use belongs::Belongs;
+use count::Counted;
 use letter::HomeLetter;
 use live::{Live, Place, Table};
 use state::UserState;
@@ -84,6 +86,8 @@ pub struct Counters {
     pub wakes_inactive: u64,
     /// Registrations dropped because their device is gone.
     pub registrations_dropped: u64,
+    /// Letters to owners about how many members of a conversation are here.
+    pub counts_told: u64,
 }
 
 /// All users whose home this shard is.
@@ -99,6 +103,7 @@ pub struct Users {
     sessions: Table,
     watchers: Watchers,
     belongs: Belongs,
+    counted: Counted,
     encoder: Encoder,
     /// The frame being encoded.
     scratch: Vec<u8>,
@@ -124,6 +129,7 @@ impl Users {
             sessions: Table::default(),
             watchers: Watchers::default(),
             belongs: Belongs::default(),
+            counted: Counted::default(),
             encoder: Encoder::new(),
             scratch: Vec::new(),
             #[cfg(feature = "planted-bugs")]
@@ -181,6 +187,7 @@ impl Users {
                 self.on_member(user, conversation, is_member, mesh);
                 self.announce_member(user, conversation, is_member, mesh);
             }
+            HomeLetter::Count { conversation, active } => self.on_count(conversation, active),
             HomeLetter::Watch { session, users } => {
                 self.watchers.watch(now.monotonic_ms(), session, &users);
             }
@@ -190,6 +197,7 @@ impl Users {
     /// Tells what is due.
     pub fn end_of_turn(&mut self, now: Now, mesh: &mut Mesh) {
         self.tell_presence(now, mesh);
+        self.tell_counts(now, mesh);
         self.announce_away(mesh);
     }
 
@@ -198,13 +206,15 @@ impl Users {
         if !self.unannounced.is_empty() {
             return Some(1);
         }
-        Some(self.watchers.next_ms()?.saturating_sub(now.monotonic_ms()))
+        let due = self.watchers.next_ms().into_iter().chain(self.counted.next_ms()).min()?;
+        Some(due.saturating_sub(now.monotonic_ms()))
     }
 
     /// Says how much is known.
     pub fn measure(&self, levels: &mut Levels) {
         (levels.watchers, levels.watches) = self.watchers.len();
         levels.memberships = self.belongs.len();
+        levels.counted = self.counted.len();
         levels.unannounced = self.unannounced.len();
     }
 

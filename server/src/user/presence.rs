@@ -44,11 +44,13 @@ impl Users {
             self.watchers.on_change(now.monotonic_ms(), id);
             match (before, after) {
                 (_, PresenceState::Offline) => {
+                    self.count_user(id, false);
                     self.note_active(now, id, log);
                     self.note_seen(now, id);
                     self.tell_away(id, true, mesh);
                 }
                 (PresenceState::Offline, _) => {
+                    self.count_user(id, true);
                     self.on_back(now, id, log);
                     self.seen.remove(&id);
                     self.tell_away(id, false, mesh);

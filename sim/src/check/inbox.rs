@@ -29,6 +29,12 @@ impl Listing {
     pub fn on_inbox(&mut self, inbox: &Inbox<'_>) -> Verdict {
         for entry in inbox.entries.iter() {
             let id = entry.conversation;
+            if entry.head == 0 {
+                let is_news = self.is_whole && entry.name.is_empty();
+                BROKEN.holds(is_news, || format!("{id} is listed as one that the user is not in"))?;
+                self.entries.remove(&id);
+                continue;
+            }
             BROKEN.holds(entry.read <= entry.head && entry.unread == entry.head - entry.read, || {
                 format!("{id} has {} unread, read to {} of {}", entry.unread, entry.read, entry.head)
             })?;

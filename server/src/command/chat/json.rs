@@ -41,7 +41,13 @@ pub(super) enum Event<'a> {
     /// A watched user came, went or changed.
     Presence { user: String, name: Option<&'a str>, state: &'static str, seen_ms: u64 },
     /// The user's rooms.
-    Inbox { rooms: Vec<Room<'a>>, complete: bool },
+    Inbox {
+        rooms: Vec<Room<'a>>,
+        /// Those that the user is in no more.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
+        complete: bool,
+    },
     /// The members, as the command of that line asked.
     Members { line: u64, members: Vec<Member<'a>> },
     /// The command of that line is carried out.
@@ -152,6 +158,7 @@ impl<'a> Event<'a> {
     }
 
     pub(super) fn inbox(entries: &'a [client::InboxEntry], complete: bool) -> Self {
+        let gone = |entry: &client::InboxEntry| entry.is_gone().then(|| entry.conversation.to_string());
         let room = |entry: &'a client::InboxEntry| Room {
             conversation: entry.conversation.to_string(),
             name: &entry.name,
@@ -167,7 +174,11 @@ impl<'a> Event<'a> {
             muted_until_ms: entry.muted_until_ms,
             time_ms: entry.time_ms,
         };
-        Self::Inbox { rooms: entries.iter().map(room).collect(), complete }
+        Self::Inbox {
+            rooms: entries.iter().filter(|entry| !entry.is_gone()).map(room).collect(),
+            gone: entries.iter().filter_map(gone).collect(),
+            complete,
+        }
     }
 
     pub(super) fn members(line: u64, members: &'a [client::Member]) -> Self {

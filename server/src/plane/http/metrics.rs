@@ -101,6 +101,17 @@ const METRICS: &[Metric] = &[
     counter("ringwire_presence_frames_total", "Frames that told watchers of it.", |s| {
         s.users.presence_frames
     }),
+    gauge("ringwire_counts_watched", "Conversations whose counts this owner tells.", |s| {
+        s.levels.counting as u64
+    }),
+    counter(
+        "ringwire_counts_letters_total",
+        "Letters about counts: from homes to owners, and from owners to shards with watchers.",
+        |s| s.users.counts_told + s.conversations.counts_told,
+    ),
+    counter("ringwire_counts_frames_total", "Frames with counts queued to connections.", |s| {
+        s.sessions.counts
+    }),
     counter("ringwire_wakes_total", "Wake-ups of users who are away, handed to the plane.", |s| {
         s.users.wakes
     }),
