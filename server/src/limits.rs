@@ -88,6 +88,14 @@ pub const PUBLISH_WINDOW: u16 = 64;
 /// Bytes of an HTTP request head that a connection may take for its upgrade.
 pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 
+/// Ciphertext of one TLS record, or of a ClientHello, that a connection keeps until it is whole (RFC 8446 §5.2).
+/// Longer: the connection is closed.
+pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024 + 256 + 5;
+
+/// Sealed payloads of one turn share pieces of memory of this size: one allocation for some hundred connections,
+/// and small enough to stay in the cache until the kernel has copied it.
+pub const TLS_ARENA_BYTES: usize = 64 * 1024;
+
 /// QUIC sessions that may be resumed, of the whole process, some hundred bytes each. Full: the oldest are forgotten,
 /// and who comes back with one makes a whole handshake.
 pub const QUIC_SESSIONS_MAX: usize = 16 * 1024;

@@ -21,7 +21,8 @@ pub(super) struct Served {
 /// Prints it.
 pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
     let Served { address, operators, development, shards, certificate } = *served;
-    let url = format!("ws://{address}{}", ringwire_protocol::ws::PATH);
+    let s = if certificate.is_some() { "s" } else { "" };
+    let url = format!("ws{s}://{address}{}", ringwire_protocol::ws::PATH);
     let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
     println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
     println!("  clients   {url}");
@@ -39,7 +40,7 @@ pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Con
         println!("  WARNING   development mode: anybody on this machine may be anybody (tokens dev:NAME)");
         println!();
         if config.app {
-            println!("Try it: open http://{address}/ in two browser windows, or in two terminals:");
+            println!("Try it: open http{s}://{address}/ in two browser windows, or in two terminals:");
         } else {
             println!("Try it in two terminals:");
         }

@@ -24,6 +24,7 @@ mod manage;
 mod people;
 mod receive;
 mod register;
+mod secure;
 mod typing;
 
 use std::collections::{BTreeSet, HashMap};
@@ -50,6 +51,7 @@ use crate::transport::carrier::Carrier;
 use crate::transport::connection::{Connection, Stage};
 use crate::transport::stalled::Stalled;
 use crate::transport::tls::offer::Offer;
+use crate::transport::tls::secure::Arena;
 use auth::{Authenticator, Identity};
 use inbox::Gathering;
 use people::Doing;
@@ -136,6 +138,10 @@ pub struct Counters {
     pub demoted: u64,
     /// Connections cut because they did not keep up.
     pub slow: u64,
+    /// TLS handshakes with certificate and signature.
+    pub tls_full: u64,
+    /// TLS handshakes by a ticket.
+    pub tls_resumed: u64,
     /// Connections closed for a fault of the peer.
     pub faults: u64,
     /// Connections closed for silence.
@@ -175,6 +181,12 @@ pub struct Sessions {
     due: Vec<ConnectionId>,
     /// Connections that the driver is to close at the end of this turn.
     to_close: Vec<ConnectionId>,
+    /// The certificates of new connections, where TLS is spoken.
+    offer: Option<Offer>,
+    /// Plaintext of what has just come; kept for its memory.
+    plain: Vec<u8>,
+    /// Where what is due is sealed.
+    arena: Arena,
     encoder: Encoder,
     last_number: u64,
     swept_s: u32,
@@ -188,6 +200,9 @@ impl Sessions {
     pub fn new(me: ShardIndex, terms: Arc<Terms>) -> Self {
         Sessions {
             me,
+            offer: terms.tls.clone(),
+            plain: Vec::new(),
+            arena: Arena::default(),
             terms,
             connections: Vec::new(),
             subscribers: Subscribers::default(),
@@ -249,9 +264,12 @@ impl Sessions {
             self.connections.resize_with(slot + 1, || None);
         }
         assert!(self.connections[slot].is_none(), "the driver gives out free slots only");
-        let carrier = Carrier::websocket(self.terms.limits.frame_bytes_max);
-        let connection = Connection::new(id, peer, now.seconds(), carrier);
-        self.connections[slot] = Some(Box::new(connection));
+        let bytes_max = self.terms.limits.frame_bytes_max;
+        let carrier = match &mut self.offer {
+            None => Carrier::websocket(bytes_max),
+            Some(offer) => Carrier::secure(offer.current().tcp.clone(), bytes_max),
+        };
+        self.connections[slot] = Some(Box::new(Connection::new(id, peer, now.seconds(), carrier)));
         self.counters.accepted += 1;
         self.counters.open += 1;
     }
@@ -456,7 +474,12 @@ impl Sessions {
         if let Some(connection) = self.get_mut(id) {
             assert!(connection.stalled.is_none(), "one send per connection at a time");
             let is_too_much = payload.len() - sent > outbox_bytes_max;
-            connection.stalled = Some(Box::new(Stalled::new(payload.slice(sent..), now.seconds())));
+            let rest = match &connection.carrier {
+                Carrier::WebSocket(_) => payload.slice(sent..),
+                // The piece of memory is shared with connections that took theirs.
+                Carrier::Secure(_) => bytes::Bytes::copy_from_slice(&payload[sent..]),
+            };
+            connection.stalled = Some(Box::new(Stalled::new(rest, now.seconds())));
             if is_too_much {
                 // Looked at when the turn ends, like one that has something due.
                 self.due.push(id);

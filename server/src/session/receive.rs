@@ -12,11 +12,21 @@ use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::mesh::Mesh;
 use crate::limits::HANDSHAKE_BYTES_MAX;
+use crate::transport::carrier::Carrier;
 use crate::transport::connection::Stage;
 
 impl Sessions {
     /// Bytes arrived.
     pub fn on_received(&mut self, now: Now, id: ConnectionId, data: &mut [u8], mesh: &mut Mesh) {
+        let Some(connection) = self.get_mut(id) else { return };
+        match &mut connection.carrier {
+            Carrier::WebSocket(_) => self.on_bytes(now, id, data, mesh),
+            Carrier::Secure(_) => self.on_ciphertext(now, id, data, mesh),
+        }
+    }
+
+    /// Bytes as the peer meant them.
+    pub(super) fn on_bytes(&mut self, now: Now, id: ConnectionId, data: &mut [u8], mesh: &mut Mesh) {
         let Some(connection) = self.get_mut(id) else { return };
         match &mut connection.stage {
             Stage::Closing | Stage::Closed => {}
@@ -84,7 +94,7 @@ impl Sessions {
     }
 
     /// Answers an HTTP request that is no upgrade of ours.
-    fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
+    pub(super) fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
         let frame = self.queues.written(|out| out.extend_from_slice(response));
         self.enqueue(id, frame);
         self.linger(now, id, mesh);

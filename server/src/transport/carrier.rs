@@ -1,11 +1,18 @@
 //! What carries a connection's frames: the one difference between its transports that outlives a turn.
 
+use std::sync::Arc;
+
 use ringwire_protocol::ws::{Decoder, Role};
+use rustls::ServerConfig;
+
+use super::tls::secure::Secure;
 
 /// What is between the driver's bytes and the frames of one connection.
 pub enum Carrier {
     /// WebSocket over TCP, in the clear.
     WebSocket(Decoder),
+    /// WebSocket over TLS.
+    Secure(Box<Secure>),
 }
 
 const _: () = assert!(size_of::<Carrier>() <= 16, "every idle connection pays for it");
@@ -16,10 +23,24 @@ impl Carrier {
         Carrier::WebSocket(Decoder::new(Role::Server, message_bytes_max))
     }
 
+    /// WebSocket over TLS.
+    pub fn secure(config: Arc<ServerConfig>, message_bytes_max: usize) -> Self {
+        Carrier::Secure(Box::new(Secure::new(config, Decoder::new(Role::Server, message_bytes_max))))
+    }
+
+    /// TLS, where it is spoken.
+    pub fn secure_mut(&mut self) -> Option<&mut Secure> {
+        match self {
+            Carrier::WebSocket(_) => None,
+            Carrier::Secure(secure) => Some(secure),
+        }
+    }
+
     /// What takes WebSocket frames apart.
     pub fn decoder_mut(&mut self) -> &mut Decoder {
         match self {
             Carrier::WebSocket(decoder) => decoder,
+            Carrier::Secure(secure) => &mut secure.decoder,
         }
     }
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests start processes and wait for them")]
 
+mod said;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -13,9 +15,13 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
 use ringwire_protocol::id::{ConversationId, DeviceId};
 use ringwire_protocol::message::{
-    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Message, Publish, ServerFrame, VERSION, View,
+    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Publish, ServerFrame, VERSION, View,
 };
 use ringwire_protocol::ws::{self, Decoder, Event, Opcode, Role};
+
+use said::said;
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub use said::{Said, message};
 
 /// Both drivers, for tests that hold for either.
 pub const DRIVERS: [&str; 2] = ["uring", "epoll"];
@@ -29,6 +35,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The operators' port, where there is one.
     pub plane: Option<SocketAddr>,
+    /// The certificate's hash, where TLS is spoken.
+    pub sha256: Option<String>,
     log: std::sync::Arc<std::sync::Mutex<String>>,
 }
 
@@ -75,19 +83,22 @@ impl Server {
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
-        let (mut address, mut plane) = (None, None);
+        let (mut address, mut plane, mut sha256) = (None, None, None);
         while stdout.read_line(&mut line).expect("readable") > 0 {
             if let Some(url) = line.trim().strip_prefix("clients") {
-                let text = url.trim().strip_prefix("ws://").and_then(|rest| rest.strip_suffix("/v1/ws"));
+                let rest = url.trim().strip_prefix("wss://").or_else(|| url.trim().strip_prefix("ws://"));
+                let text = rest.and_then(|rest| rest.strip_suffix("/v1/ws"));
                 address = Some(text.and_then(|text| text.parse().ok()).expect("a WebSocket URL"));
             } else if let Some(url) = line.trim().strip_prefix("operators") {
                 let text = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
                 plane = Some(text.and_then(|text| text.parse().ok()).expect("a URL"));
+            } else if line.trim().len() == 64 {
+                sha256 = Some(line.trim().to_owned());
             } else if line.trim().starts_with("data") {
                 let address = address.expect("the banner names the clients' address first");
                 // The rest of the banner is read, so that the server never writes into a closed pipe.
                 std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-                return Ok(Server { child, address, plane, log });
+                return Ok(Server { child, address, plane, sha256, log });
             }
             line.clear();
         }
@@ -175,8 +186,8 @@ impl Owned {
 }
 
 /// A client that sends what it is told, right or wrong.
-pub struct Raw {
-    pub stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
     decoder: Decoder,
     frames: std::collections::VecDeque<Owned>,
     end: Option<End>,
@@ -191,19 +202,8 @@ impl Raw {
     /// Connects and upgrades.
     pub fn connect(address: SocketAddr) -> Raw {
         let mut raw = Raw::connect_tcp(address);
-        let key = [7; 16];
-        raw.stream
-            .write_all(&ws::handshake::request(&address.to_string(), ws::PATH, key))
-            .expect("the request is sent");
-        let mut head = Vec::new();
-        loop {
-            let mut byte = [0];
-            raw.stream.read_exact(&mut byte).expect("a response");
-            head.push(byte[0]);
-            if ws::handshake::parse_response(&head, key).expect("a valid response").is_some() {
-                return raw;
-            }
-        }
+        raw.upgrade(&address.to_string());
+        raw
     }
 
     /// Connects without upgrading.
@@ -211,6 +211,25 @@ impl Raw {
         let stream = TcpStream::connect(address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("settable");
         stream.set_nodelay(true).expect("settable");
+        Raw::over(stream)
+    }
+
+    /// Connects, upgrades and signs in; the device is called as the user is.
+    pub fn sign_in(address: SocketAddr, name: &str) -> Raw {
+        Raw::sign_in_on(address, name, name)
+    }
+
+    /// Connects, upgrades and signs in on a device.
+    pub fn sign_in_on(address: SocketAddr, name: &str, device: &str) -> Raw {
+        let mut raw = Raw::connect(address);
+        raw.welcome(name, device);
+        raw
+    }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// Over a stream that is there.
+    pub fn over(stream: S) -> Raw<S> {
         Raw {
             stream,
             decoder: Decoder::new(Role::Client, 1 << 24),
@@ -222,17 +241,23 @@ impl Raw {
         }
     }
 
-    /// Connects, upgrades and signs in; the device is called as the user is.
-    pub fn sign_in(address: SocketAddr, name: &str) -> Raw {
-        Raw::sign_in_on(address, name, name)
+    /// Asks for a WebSocket.
+    pub fn upgrade(&mut self, host: &str) {
+        let key = [7; 16];
+        self.stream.write_all(&ws::handshake::request(host, ws::PATH, key)).expect("the request is sent");
+        let mut head = Vec::new();
+        while ws::handshake::parse_response(&head, key).expect("a valid response").is_none() {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("a response");
+            head.push(byte[0]);
+        }
     }
 
-    /// Connects, upgrades and signs in on a device.
-    pub fn sign_in_on(address: SocketAddr, name: &str, device: &str) -> Raw {
-        let mut raw = Raw::connect(address);
-        raw.hello(&format!("dev:{name}"), device);
-        match raw.next().get() {
-            ServerFrame::Welcome(_) => raw,
+    /// Signs in.
+    pub fn welcome(&mut self, name: &str, device: &str) {
+        self.hello(&format!("dev:{name}"), device);
+        match self.next().get() {
+            ServerFrame::Welcome(_) => {}
             other => panic!("expected Welcome, got {other:?}"),
         }
     }
@@ -463,27 +488,5 @@ impl Raw {
                 Err(end) => return (rejected, end),
             }
         }
-    }
-}
-
-/// A message: its sequence, its kind, what it refers to, and its body.
-pub type Said = (u64, Kind, u64, Vec<u8>);
-
-fn said(mut frames: &[u8]) -> Vec<Said> {
-    let mut all = Vec::new();
-    while let Some(frame) = frame::split(&mut frames, 1 << 24).expect("whole frames") {
-        let Ok(ServerFrame::Message(message)) = ServerFrame::decode(frame) else {
-            panic!("a page holds messages")
-        };
-        all.push((message.sequence, message.kind, message.reference, message.body.to_vec()));
-    }
-    all
-}
-
-/// The message in a frame, if it is one.
-pub fn message<'a>(frame: &'a ServerFrame<'a>) -> Option<&'a Message<'a>> {
-    match frame {
-        ServerFrame::Message(message) => Some(message),
-        _ => None,
     }
 }

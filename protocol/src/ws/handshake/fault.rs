@@ -28,6 +28,9 @@ pub enum HandshakeFault {
     /// The first bytes are a TLS greeting.
     #[error("the client speaks TLS to a port that does not: use ws:// here, or the TLS port")]
     Tls,
+    /// Said by the caller: HTTP in the clear where TLS is spoken.
+    #[error("this port speaks TLS: use https:// or wss:// here")]
+    Cleartext,
     /// Not HTTP at all, or broken HTTP.
     #[error("this is not an HTTP/1.1 request")]
     NotHttp,
@@ -120,6 +123,7 @@ impl HandshakeFault {
             Self::Overloaded { .. } => (503, "Service Unavailable"),
             Self::Refused { .. } | Self::Accept | Self::Extension => (502, "Bad Gateway"),
             Self::Tls
+            | Self::Cleartext
             | Self::NotHttp
             | Self::Target
             | Self::Host

@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as crypto};
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+    UnbufferedServerConnection,
 };
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -115,13 +116,16 @@ impl Configs<'_> {
         tcp.session_storage = Arc::new(NoServerSessionStorage {});
         // A client comes back on one connection; each ticket costs a record and its encryption.
         tcp.send_tls13_tickets = 1;
+        let tcp = Arc::new(tcp);
+        UnbufferedServerConnection::new(Arc::clone(&tcp))
+            .map_err(|error| BootError::Key(format!("tls: connections cannot be made: {error}")))?;
         let mut quic = self.common(&[&TLS13], &certified)?;
         quic.alpn_protocols = ALPN_QUIC.map(<[u8]>::to_vec).to_vec();
         quic.session_storage = Arc::clone(self.sessions);
         quic.send_tls13_tickets = 2;
         // RFC 9001 §4.6.1: QUIC bounds early data by its own windows, and TLS says so with this number.
         quic.max_early_data_size = u32::MAX;
-        Ok(Certificates { tcp: Arc::new(tcp), quic: Arc::new(quic), sha256 })
+        Ok(Certificates { tcp, quic: Arc::new(quic), sha256 })
     }
 
     fn common(

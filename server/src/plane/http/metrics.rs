@@ -42,6 +42,10 @@ const METRICS: &[Metric] = &[
     counter("ringwire_connections_accepted_total", "Connections accepted.", |s| s.sessions.accepted),
     gauge("ringwire_connections", "Connections open now.", |s| s.sessions.open),
     gauge("ringwire_sessions", "Sessions signed in now.", |s| s.sessions.signed_in),
+    counter("ringwire_tls_handshakes_total", "TLS handshakes with certificate and signature.", |s| {
+        s.sessions.tls_full
+    }),
+    counter("ringwire_tls_resumptions_total", "TLS handshakes by a ticket.", |s| s.sessions.tls_resumed),
     counter("ringwire_frames_received_total", "Frames received.", |s| s.sessions.frames_in),
     counter("ringwire_messages_delivered_total", "Messages queued to connections.", |s| s.sessions.delivered),
     counter("ringwire_heads_told_total", "Heads told to who has a large conversation not open.", |s| {
