@@ -94,7 +94,7 @@ pub(crate) enum Verb {
     /// Append records for a while and say how that went; `run` starts it.
     #[command(hide = true)]
     Append {
-        /// bare or ringwire.
+        /// One of `append::ENGINES`.
         engine: String,
         /// As `append::work` has them.
         work: Vec<String>,
@@ -295,11 +295,11 @@ fn contenders(scenario: &Scenario, run: &Run) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
     let drivers: Vec<&String> = run.driver.iter().filter(|driver| *driver != "none").collect();
     if scenario.kind == Kind::Append {
-        // The journal knows no driver: it is there once, or not.
         let ours = (!drivers.is_empty()).then_some("ringwire");
         let bare = (!run.no_bare).then_some("bare");
         let store = |name: &str| Contender::Store(name.to_owned());
-        contenders.extend(ours.into_iter().chain(bare).map(store));
+        let on_drivers = drivers.iter().map(|driver| driver.as_str());
+        contenders.extend(ours.into_iter().chain(on_drivers).chain(bare).map(store));
         contenders.extend(compared(&run.comparators, &comparators::STORES)?.map(store));
         return Ok(contenders);
     }

@@ -21,7 +21,7 @@ pub const BATCH_BYTES_DEFAULT: usize = 1 << 20;
 pub const PENDING_BYTES_DEFAULT: usize = 8 << 20;
 /// Batch buffers kept for reuse. One in flight, one open, one being swapped.
 pub const SPARE_BUFFERS: usize = 3;
-/// Rolled segments whose index file is not published yet. Their offsets stay in memory (20 bytes a record);
+/// Rolled segments whose index file is not published yet. Their offsets stay in memory (16 bytes a record);
 /// a disk that cannot publish an index for this many segments is a failed disk.
 pub const SEALING_MAX: usize = 8;
 

@@ -1,7 +1,8 @@
 //! Writes with their sync, and reads, through the ring.
 //!
-//! A write and its fdatasync are linked: the kernel starts the sync when the write is done, without a turn
-//! of ours between them. A short write breaks the link, and both are asked for again, for the rest.
+//! A write asks for its sync itself (`RWF_DSYNC`): one request that the kernel works off on one thread of its own.
+//! A linked fdatasync is started only when this thread looks at the ring, which wakes it between the two. A short
+//! write is durable as far as it came, and the rest is asked for.
 
 use std::fs::File;
 use std::io;
@@ -10,8 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use io_uring::opcode;
-use io_uring::squeue::Flags;
-use io_uring::types::{Fd, FsyncFlags};
+use io_uring::types::Fd;
 
 use super::UringDriver;
 use super::ring::Entered;
@@ -42,9 +42,6 @@ struct Write {
     data: Bytes,
     /// Bytes of `data` that are written.
     done: usize,
-    /// What the present pair of requests returned.
-    written: Option<i32>,
-    synced: Option<i32>,
 }
 
 struct Read {
@@ -81,7 +78,7 @@ impl UringDriver {
     pub(super) fn write_sync(&mut self, file: FileId, offset: u64, data: Bytes) {
         match self.files.get_for(file, offset, data.len()) {
             Ok(handle) => {
-                let write = Write { file, handle, offset, data, done: 0, written: None, synced: None };
+                let write = Write { file, handle, offset, data, done: 0 };
                 let index = self.in_flight.insert(InFlight::Write(write));
                 self.push_write(index);
             }
@@ -102,29 +99,20 @@ impl UringDriver {
         }
     }
 
-    /// Asks for what is left of a write, and for the sync behind it.
+    /// Asks for what is left of a write.
     fn push_write(&mut self, index: u32) {
-        // A link does not reach over the end of a submission.
-        self.make_room(2);
+        self.make_room(1);
         let Some(InFlight::Write(write)) = self.in_flight.get_mut(index) else { return };
-        (write.written, write.synced) = (None, None);
         let left = &write.data[write.done..];
         let fd = Fd(write.handle.as_raw_fd());
         let entry = opcode::Write::new(fd, left.as_ptr(), left.len().min(PART_MAX) as u32)
             .offset(write.offset + write.done as u64)
+            .rw_flags(libc::RWF_DSYNC)
             .build()
-            .user_data(Token::new(Opcode::Write, index, 0).pack())
-            .flags(Flags::IO_LINK);
-        let sync = opcode::Fsync::new(fd)
-            .flags(FsyncFlags::DATASYNC)
-            .build()
-            .user_data(Token::new(Opcode::Sync, index, 0).pack());
-        // SAFETY: the table keeps `data`, and the file open, until both requests have completed; it is
-        // freed only after every request has ended, or else leaked (see `UringDriver`).
-        unsafe {
-            self.ring.push(&entry);
-            self.ring.push(&sync);
-        }
+            .user_data(Token::new(Opcode::Write, index, 0).pack());
+        // SAFETY: the table keeps `data`, and the file open, until the request has completed; it is freed only
+        // after every request has ended, or else leaked (see `UringDriver`).
+        unsafe { self.ring.push(&entry) };
     }
 
     fn push_read(&mut self, index: u32) {
@@ -142,19 +130,15 @@ impl UringDriver {
         unsafe { self.ring.push(&entry) };
     }
 
-    /// One half of a write with its sync has completed.
+    /// A write with its sync has completed.
     pub(super) fn on_write(&mut self, token: Token, entered: Entered, sink: &mut dyn FnMut(Completion<'_>)) {
         let Some(InFlight::Write(write)) = self.in_flight.get_mut(token.slot) else {
             self.counters.stale += 1;
             return;
         };
-        match token.opcode {
-            Opcode::Write => write.written = Some(entered.result),
-            _ => write.synced = Some(entered.result),
-        }
-        let (Some(written), Some(synced)) = (write.written, write.synced) else { return };
-        let result = match written {
+        let result = match entered.result {
             error if -error == libc::EINTR || -error == libc::EAGAIN => return self.push_write(token.slot),
+            // Also a sync that failed. It is not tried again: what it did not write may be dropped already.
             error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
             0 if write.done < write.data.len() => Err(io::ErrorKind::WriteZero.into()),
             part => {
@@ -162,8 +146,7 @@ impl UringDriver {
                 if write.done < write.data.len() {
                     return self.push_write(token.slot);
                 }
-                // A sync that failed is not tried again: what it did not write may be dropped already.
-                if synced < 0 { Err(io::Error::from_raw_os_error(-synced)) } else { Ok(()) }
+                Ok(())
             }
         };
         if let Some(InFlight::Write(write)) = self.in_flight.remove(token.slot) {

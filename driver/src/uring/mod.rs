@@ -263,7 +263,7 @@ impl UringDriver {
             Opcode::Writable => self.on_writable(token, sink),
             Opcode::Accept => self.on_accept(token, entered, sink),
             Opcode::Close => self.on_close(token, entered, sink),
-            Opcode::Write | Opcode::Sync => self.on_write(token, entered, sink),
+            Opcode::Write => self.on_write(token, entered, sink),
             Opcode::Read => self.on_read(token, entered, sink),
             Opcode::Rung => sink(Completion::Rung),
             Opcode::Doorbell => {

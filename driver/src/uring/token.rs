@@ -38,10 +38,8 @@ pub(super) enum Opcode {
     Rung,
     /// Our message to another ring failed; slot: its shard.
     RingOther,
-    /// The write of a file operation; slot: its place in the table.
+    /// The write of a file operation, with its sync; slot: its place in the table.
     Write,
-    /// The sync behind a write.
-    Sync,
     /// The read of a file operation.
     Read,
     /// Datagrams have arrived.
@@ -81,7 +79,7 @@ impl Token {
 
     /// `None` for what we never ask for.
     pub(super) fn unpack(user_data: u64) -> Option<Self> {
-        const ALL: [Opcode; 17] = [
+        const ALL: [Opcode; 16] = [
             Opcode::Accept,
             Opcode::Receive,
             Opcode::Send,
@@ -95,7 +93,6 @@ impl Token {
             Opcode::Rung,
             Opcode::RingOther,
             Opcode::Write,
-            Opcode::Sync,
             Opcode::Read,
             Opcode::Datagrams,
             Opcode::DatagramsOut,

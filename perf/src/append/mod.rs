@@ -1,12 +1,14 @@
 //! Appending without a server: records in batches, each batch on the disk before the next one.
 //!
 //! Everybody does [`work`] in a process of their own: the bare loop (a write and an fdatasync of the same
-//! bytes), our journal with everything done on one thread, and the stores in `perf/comparators`.
+//! bytes), our journal with everything done on one thread, the same as a shard uses it (on a driver, which works
+//! while the next batch is encoded), and the stores in `perf/comparators`.
 //!
-//! Deliberately absent: overlap of encoding and disk, which the server has; what is compared is the store alone.
+//! Deliberately absent: sockets; what is compared is the store alone.
 
 mod bare;
 mod ours;
+mod shard;
 pub mod work;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use ringwire_driver::Kind;
 use rustix::fs::FallocateFlags;
 use serde::Deserialize;
 
@@ -21,7 +24,7 @@ use crate::fault::{Fault, Result};
 use work::Work;
 
 /// Names of those who append without another crate.
-pub const ENGINES: [&str; 2] = ["bare", "ringwire"];
+pub const ENGINES: [&str; 4] = ["bare", "ringwire", "uring", "epoll"];
 
 /// What a contender says of its work.
 #[derive(Debug, Deserialize)]
@@ -44,6 +47,8 @@ pub fn run(engine: &str, work: &Work) -> Result<()> {
     let line = match engine {
         "bare" => bare::run(work),
         "ringwire" => ours::run(work),
+        "uring" => shard::run(work, Kind::Uring),
+        "epoll" => shard::run(work, Kind::Epoll),
         other => {
             return Err(Fault::Usage(format!(
                 "there is no engine {other}; there are {}",
@@ -89,8 +94,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_engines_append_for_as_long_as_asked() {
-        for engine in [bare::run, ours::run] {
+    fn every_engine_appends_for_as_long_as_asked() {
+        let epoll = |work: &Work| shard::run(work, Kind::Epoll);
+        for engine in [bare::run, ours::run, epoll] {
             let folder = tempfile::tempdir().expect("a folder");
             let work = Work {
                 folder: folder.path().to_owned(),

@@ -39,7 +39,7 @@ pub enum Contender {
     Runtime(String),
     /// Somebody else's server.
     Peer(String),
-    /// A store alone: `bare`, `ringwire`, or another one.
+    /// A store alone: one of `append::ENGINES`, or another one.
     Store(String),
 }
 
@@ -54,7 +54,9 @@ impl std::fmt::Display for Contender {
             Contender::Peer(name) => f.write_str(name),
             Contender::Store(name) => f.write_str(match name.as_str() {
                 "bare" => "bare write and fdatasync",
-                "ringwire" => "ringwire journal",
+                "ringwire" => "ringwire journal, one thread",
+                "uring" => "ringwire journal on uring",
+                "epoll" => "ringwire journal on epoll",
                 "sled" => "sled (its flush does not sync)",
                 other => other,
             }),

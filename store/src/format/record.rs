@@ -22,10 +22,11 @@ pub(crate) fn encode(record: &Record<'_>, seed: u32, out: &mut Vec<u8>) {
     header[8..16].copy_from_slice(&record.sequence.to_le_bytes());
     header[16..24].copy_from_slice(&record.time_ms.to_le_bytes());
     header[24..40].copy_from_slice(&record.conversation);
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &header[4..]), record.payload);
-    header[0..4].copy_from_slice(&crc.to_le_bytes());
+    let at = out.len();
     out.extend_from_slice(&header);
     out.extend_from_slice(record.payload);
+    let crc = crc32c::crc32c_append(seed, &out[at + 4..]);
+    out[at..at + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The first record of `bytes` and its size on disk, if there is a whole one. Its checksum is not looked at.
