@@ -14,6 +14,7 @@
 
 import { reconnects, retryOf } from './codes.js';
 import { RingwireError, ofFault, refusal } from './error.js';
+import { ZERO } from './ids.js';
 import * as limits from './limits.js';
 import { Backoff, Heartbeat, between } from './pace.js';
 import { Timers, now } from './timers.js';
@@ -206,11 +207,12 @@ export class Connection {
   private onFrame(frame: ServerFrame): void {
     if (frame.type === 'goAway') {
       this.onGoAway(frame);
+    } else if (frame.type === 'reject' && isLastWord(frame)) {
+      // A browser that was told of a close says so only when the server has let go of the socket, seconds later.
+      this.hangUp(refusal('closed', frame.code, frame.reason, frame.retryAfterMs), 1000, 'as the server asked');
     } else if (this.phase === 'greeting') {
       if (frame.type === 'welcome') {
         this.onWelcome(frame);
-      } else if (frame.type === 'reject') {
-        this.said = refusal('closed', frame.code, frame.reason, frame.retryAfterMs);
       } else {
         throw new RingwireError('protocol', 'a frame before Welcome', 3505);
       }
@@ -388,4 +390,9 @@ export class Connection {
     this.heartbeat = undefined;
     link?.close(code, reason);
   }
+}
+
+/** A Reject that names nothing is about the connection, which is closed behind it (W-51). */
+function isLastWord({ request, clientSequence, conversation }: Extract<ServerFrame, { type: 'reject' }>): boolean {
+  return request === 0 && clientSequence === 0 && conversation === ZERO;
 }

@@ -22,9 +22,6 @@ export function onReject(core: Core, reject: Extract<ServerFrame, { type: 'rejec
   if (reject.clientSequence !== 0) {
     return room && onPublishRefused(core, room, reject.clientSequence, error);
   }
-  if (reject.conversation === ZERO) {
-    return core.emit('error', { error });
-  }
   return room && onCursorRefused(core, room, error);
 }
 

@@ -69,6 +69,11 @@ const STEPS: &[Step] = &[
     ("web", "the client for browsers and the chat app: types, size, unit tests", |project, _| {
         web::sources(project)
     }),
+    (
+        "conformance",
+        "what every client does, with the client for browsers and the real server",
+        |project, options| web::conformance(project, options.locked()),
+    ),
     ("browser", "people in browsers, with the real server", |project, options| {
         web::browser(project, options.locked())
     }),

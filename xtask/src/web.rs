@@ -24,6 +24,17 @@ pub(crate) fn sources(project: &Project) -> Outcome {
     run_tests(npm(project).args(["run", "--silent", "test"])).map(Verdict::Ran)
 }
 
+/// The scenarios that every client goes through, with the client for browsers and the real server.
+pub(crate) fn conformance(project: &Project, locked: &[&str]) -> Outcome {
+    if let Err(why) = prepare(project) {
+        return Ok(Verdict::Skipped(why));
+    }
+    install(project, "esbuild")?;
+    let server = server(project, locked)?;
+    let mut scenarios = npm(project);
+    run_tests(scenarios.args(["run", "--silent", "conformance"]).env("RINGWIRE", server)).map(Verdict::Ran)
+}
+
 /// People in browsers.
 pub(crate) fn browser(project: &Project, locked: &[&str]) -> Outcome {
     if let Err(why) = prepare(project) {
@@ -33,13 +44,25 @@ pub(crate) fn browser(project: &Project, locked: &[&str]) -> Outcome {
         Ok(chromium) => chromium,
         Err(why) => return Ok(Verdict::Skipped(why)),
     };
-    if !project.root.join("client-web/node_modules/playwright-core").exists() {
-        process::run(npm(project).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
-    }
-    process::run(project.cargo().args(["build", "--package", "ringwire"]).args(locked))?;
+    install(project, "playwright-core")?;
+    let server = server(project, locked)?;
     let mut scenarios = npm(project);
     scenarios.args(["run", "--silent", "browser"]).env("CHROMIUM", chromium);
-    run_tests(scenarios.env("RINGWIRE", project.target.join("debug/ringwire"))).map(Verdict::Ran)
+    run_tests(scenarios.env("RINGWIRE", server)).map(Verdict::Ran)
+}
+
+/// What npm brings, where the step that brings it did not run.
+fn install(project: &Project, package: &str) -> Result<(), String> {
+    if project.root.join("client-web/node_modules").join(package).exists() {
+        return Ok(());
+    }
+    process::run(npm(project).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
+}
+
+/// Builds the server and says where it is.
+fn server(project: &Project, locked: &[&str]) -> Result<PathBuf, String> {
+    process::run(project.cargo().args(["build", "--package", "ringwire"]).args(locked))?;
+    Ok(project.target.join("debug/ringwire"))
 }
 
 fn npm(project: &Project) -> Command {

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
+    /// The connection stands differently. Every step is told, where [`Client::watch_state`](super::Client::watch_state)
+    /// shows the latest.
+    State(State),
     /// A watched user came, went or changed.
     Presence {
         /// Who.
@@ -150,6 +153,8 @@ impl Shared {
             State::Failed(error) => warn!(%error, "the client has failed"),
             State::Closed => debug!("closed"),
         }
+        // Nobody may be listening.
+        let _ = self.events.send(ClientEvent::State(state.clone()));
         self.state.send_replace(state);
         // Whoever waits for room in an outbox has to learn of an end.
         self.settled.notify_waiters();
