@@ -327,8 +327,9 @@ fn contenders(scenario: &Scenario, run: &Run) -> Result<Vec<Contender>> {
         Kind::Idle => true,
         Kind::Echo | Kind::Connect | Kind::Reconnect | Kind::Append => false,
     };
+    let rooms = scenario.rooms_per_subscriber.max(scenario.rooms.div_ceil(scenario.publishers));
     for peer in &run.peers {
-        match peers::find(peer) {
+        match peers::find(peer, rooms) {
             Ok(_) if suits_peers => contenders.push(Contender::Peer(peer.clone())),
             Ok(_) => println!("{peer}: skipped: this scenario asks for more than peers are compared in"),
             Err(why) => println!("{peer}: skipped: {why}"),

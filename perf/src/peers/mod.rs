@@ -39,6 +39,8 @@ pub trait Peer {
     type Adapter: Adapter;
     /// Its name on the command line and in tables.
     const NAME: &'static str;
+    /// Rooms that one connection may take part in, at most.
+    const ROOMS_MAX: u32 = u32::MAX;
 
     /// Whether it is here; else what would bring it.
     ///
@@ -66,17 +68,26 @@ pub trait Peer {
 pub const NAMES: [&str; 4] =
     [nats::Nats::NAME, node_ws::NodeWs::NAME, mosquitto::Mosquitto::NAME, nchan::Nchan::NAME];
 
-/// Whether a peer of this name is here; else why not.
+/// Whether a peer of this name is here and can have so many rooms on one connection; else why not.
 ///
 /// # Errors
-/// It is not, or there is no such peer.
-pub fn find(name: &str) -> std::result::Result<PathBuf, String> {
+/// It is not, or cannot, or there is no such peer.
+pub fn find(name: &str, rooms: u32) -> std::result::Result<PathBuf, String> {
     match name {
-        nats::Nats::NAME => nats::Nats::find(),
-        node_ws::NodeWs::NAME => node_ws::NodeWs::find(),
-        mosquitto::Mosquitto::NAME => mosquitto::Mosquitto::find(),
-        nchan::Nchan::NAME => nchan::Nchan::find(),
+        nats::Nats::NAME => suited::<nats::Nats>(rooms),
+        node_ws::NodeWs::NAME => suited::<node_ws::NodeWs>(rooms),
+        mosquitto::Mosquitto::NAME => suited::<mosquitto::Mosquitto>(rooms),
+        nchan::Nchan::NAME => suited::<nchan::Nchan>(rooms),
         other => Err(format!("there is no peer {other}; there are {}", NAMES.join(", "))),
+    }
+}
+
+fn suited<P: Peer>(rooms: u32) -> std::result::Result<PathBuf, String> {
+    match P::ROOMS_MAX {
+        max if rooms > max => {
+            Err(format!("it has at most {max} rooms on one connection, and {rooms} are asked for"))
+        }
+        _ => P::find(),
     }
 }
 
@@ -179,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_not_here_is_named_with_what_would_bring_it() {
-        assert!(find("rabbit").expect_err("no such peer").contains("nats"));
+        assert!(find("rabbit", 1).expect_err("no such peer").contains("nats"));
         let missing = install::of_debian(&["usr/sbin/no-such-server"], "it").expect_err("nobody has it");
         assert!(missing.contains("cargo xtask bench peers"), "{missing}");
     }

@@ -56,6 +56,22 @@ pub fn find_binary(told: Option<PathBuf>) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// `command`, started by a program that becomes it.
+fn behind(program: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(program[0]);
+    outer.args(&program[1..]).arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(key, value),
+            None => outer.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        outer.current_dir(folder);
+    }
+    outer
+}
+
 /// A process under test. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -71,22 +87,13 @@ impl Process {
     /// # Errors
     /// Where it does not start.
     pub fn start(name: &str, mut command: Command, cpus: &[usize]) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
         if !cpus.is_empty() {
             let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
-            let mut bound = Command::new("taskset");
-            bound.arg("-c").arg(cpus.join(",")).arg(command.get_program()).args(command.get_args());
-            for (key, value) in command.get_envs() {
-                match value {
-                    Some(value) => bound.env(key, value),
-                    None => bound.env_remove(key),
-                };
-            }
-            if let Some(folder) = command.get_current_dir() {
-                bound.current_dir(folder);
-            }
-            command = bound;
+            command = behind(&["taskset", "-c", &cpus.join(",")], &command);
         }
-        let program = command.get_program().to_string_lossy().into_owned();
+        // Whoever kills this program does not leave its servers behind.
+        command = behind(&["setpriv", "--pdeathsig", "KILL"], &command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -104,7 +111,7 @@ impl Process {
         Ok(Process { name: name.to_owned(), child, log, first_line })
     }
 
-    /// Its process id (of the program itself: `taskset` becomes it).
+    /// Its process id (of the program itself: what starts it becomes it).
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
