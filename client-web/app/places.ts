@@ -2,6 +2,15 @@
 
 interface Places {
   readonly media_port?: number;
+  /** Of a server in development, whose certificate no authority has signed. */
+  readonly certificate_sha256?: string;
+}
+
+/** What the browser has to be told of the server's certificate before it speaks WebTransport with it. */
+export async function certificateHashes(): Promise<WebTransportHash[]> {
+  const { certificate_sha256: digits } = await places();
+  const bytes = digits?.match(/[0-9a-f]{2}/g)?.map((two) => Number.parseInt(two, 16));
+  return bytes ? [{ algorithm: 'sha-256', value: Uint8Array.from(bytes) }] : [];
 }
 
 /** The URL of the server's media; `undefined`: there are none. */

@@ -11,11 +11,12 @@ import {
   RingwireError,
   conversationId,
   userId,
+  webTransportFirst,
 } from '../src/index.js';
 import { Media } from '../src/media/index.js';
 import { Channel, isContent } from './channel.js';
 import { Pictures } from './pictures.js';
-import { mediaUrl } from './places.js';
+import { certificateHashes, mediaUrl } from './places.js';
 
 /** Conversations that are fed live; the list shows more, and opens them when they are chosen. */
 const LIVE_MAX = 64;
@@ -57,6 +58,7 @@ export class Session {
       account,
       inbox: true,
       agent: 'ringwire-app/0.1',
+      transport: webTransportFirst({ serverCertificateHashes: certificateHashes }),
     });
     this.listen();
     for (const { id, name } of recall(account)) {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import * as files from './files.mjs';
+import * as transports from './transports.mjs';
 import * as people from './scenarios.mjs';
 import { Server, launch } from './world.mjs';
 
@@ -30,6 +31,7 @@ function token(seconds) {
 const wanted = process.argv.slice(2);
 const server = new Server(binary);
 const keyed = new Server(binary);
+const secure = new Server(binary);
 const secret = mkdtempSync(join(tmpdir(), 'ringwire-secret-'));
 writeFileSync(join(secret, 'key'), SECRET);
 
@@ -49,15 +51,16 @@ let passed = 0;
 let failed = 0;
 await server.start(['--set', 'media.bytes_max=6MiB']);
 await keyed.start(['--set', `auth.hs256_secret_file=${join(secret, 'key')}`]);
+await secure.start(['--tls-dev']);
 const browser = await launch(chromium);
 try {
-  for (const [name, scenario] of Object.entries({ ...people, ...files })) {
+  for (const [name, scenario] of Object.entries({ ...people, ...files, ...transports })) {
     if (wanted.length > 0 && !wanted.includes(name)) {
       continue;
     }
     const began = Date.now();
     try {
-      await scenario({ browser, server, keyed, token, fill });
+      await scenario({ browser, server, keyed, secure, token, fill });
       passed += 1;
       console.log(`test ${name} ... ok (${Date.now() - began} ms)`);
     } catch (error) {
@@ -70,6 +73,7 @@ try {
   await browser.close();
   await server.stop();
   await keyed.stop();
+  await secure.stop();
   rmSync(secret, { recursive: true, force: true });
 }
 console.log(`test result: ${failed ? 'FAILED' : 'ok'}. ${passed} passed; ${failed} failed;`);

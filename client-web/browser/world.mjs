@@ -24,7 +24,7 @@ export class Server {
     this.port ??= await freePort();
     this.planePort ??= await freePort();
     this.extra = extra;
-    this.url = `http://127.0.0.1:${this.port}/`;
+    this.url = `http${extra.includes('--tls-dev') ? 's' : ''}://127.0.0.1:${this.port}/`;
     const places = ['--data', this.data, '--listen', `127.0.0.1:${this.port}`, '--plane', `127.0.0.1:${this.planePort}`];
     this.child = spawn(this.binary, ['serve', ...places, ...extra], { stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';

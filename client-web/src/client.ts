@@ -12,7 +12,8 @@ import { WATCHED_MAX } from './limits.js';
 import { checkName } from './names.js';
 import type { Room } from './room.js';
 import { claim } from './store/index.js';
-import { type Transport, webSocket } from './transport.js';
+import type { Transport } from './transport.js';
+import { webTransportFirst } from './webtransport.js';
 import type { InboxEntry, Member } from './wire/read.js';
 import * as write from './wire/write.js';
 
@@ -28,6 +29,7 @@ export interface ClientOptions {
   readonly inbox?: boolean;
   /** Name and version of the application, for the server's logs. */
   readonly agent?: string;
+  /** WebTransport where it can be had, else WebSocket, by default: `webTransportFirst()`. */
   readonly transport?: Transport;
 }
 
@@ -101,7 +103,7 @@ export class Client extends Emitter<ClientEvents> {
   constructor(options: ClientOptions) {
     super();
     this.core = new Core(
-      { agent: 'ringwire-web/0.1', inbox: false, transport: webSocket, ...options },
+      { agent: 'ringwire-web/0.1', inbox: false, transport: webTransportFirst(), ...options },
       (name, event) => this.emit(name, event),
     );
   }

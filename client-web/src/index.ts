@@ -1,4 +1,4 @@
-// @ringwire/client: conversations in exact order, and publishes that happen once, over any interruption.
+// @ringwire/client: conversations in exact order, publishes that happen once, over any interruption, and files beside them.
 
 export { Client, type ClientEvents, type ClientOptions, type JoinOptions } from './client.js';
 export { CODES_KNOWN, codeName, retryOf, type Retry } from './codes.js';
@@ -18,6 +18,8 @@ export { type CallOptions, Conversation, type HistoryOptions } from './conversat
 export { RingwireError, type ErrorKind } from './error.js';
 export type { GapCause } from './feed.js';
 export { type Id, conversationId, deviceId, userId } from './ids.js';
+export * from './media/index.js';
 export { Timeline, type TimelineEntry } from './timeline.js';
 export { type Link, type LinkEvents, type Transport, webSocket } from './transport.js';
+export { type WebTransportChoice, webTransportFirst } from './webtransport.js';
 export type { InboxEntry, Member, MembershipBody } from './wire/read.js';

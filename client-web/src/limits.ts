@@ -47,6 +47,9 @@ export const BACKOFF_MAX = 20_000;
 export const STABLE_AFTER = 30_000;
 /** From wanting a connection to having one. */
 export const CONNECT_TIMEOUT = 10_000;
+/** From trying WebTransport to taking WebSocket instead, and how long it is not tried again then. */
+export const WEB_TRANSPORT_PATIENCE = 1_000;
+export const WEB_TRANSPORT_AVOIDED = 600_000;
 /** From Hello to Welcome. */
 export const GREETING_TIMEOUT = 10_000;
 /** From a request to its answer, reconnects included. */

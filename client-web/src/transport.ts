@@ -1,7 +1,7 @@
 // How bytes get to the server and back: the seam between the client and what the browser offers. The client asks for a
 // link and is told how it ends; it does not know what a socket is.
 //
-// There is one transport, WebSocket. A second one implements `Transport` and is given to the client by its option.
+// Here is WebSocket; `webtransport` has the other one, and the choice between the two.
 
 import { MESSAGE_BYTES_TAKEN } from './limits.js';
 

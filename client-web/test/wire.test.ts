@@ -216,6 +216,28 @@ test('unknown types are skipped where they may be', () => {
   assert.throws(() => decode({ type: TYPE.hello, optional: false, body }), /travels to the server/);
 });
 
+/** Whether what a verified root consists of stands where a verifier wants it that reads whole words. */
+function aligned(bytes: Uint8Array, layout: layout.Layout, table = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const vtable = table - view.getInt32(table, true);
+  assert.deepEqual([table % 4, vtable % 2], [0, 0]);
+  layout.forEach((field, index) => {
+    const offset = 4 + 2 * index < view.getUint16(vtable, true) ? view.getUint16(vtable + 4 + 2 * index, true) : 0;
+    const at = table + offset;
+    if (offset === 0 || field.kind === 'inline') {
+      assert.equal(at % (field.bytes % 8 === 0 ? 8 : Math.min(field.bytes, 4)) * Math.sign(offset), 0);
+      return;
+    }
+    const vector = at + view.getUint32(at, true);
+    assert.equal(vector % 4, 0);
+    assert.ok(field.bytes % 8 !== 0 || (vector + 4) % 8 === 0);
+    for (let element = 0; field.table && element < view.getUint32(vector, true); element += 1) {
+      const place = vector + 4 + 4 * element;
+      aligned(bytes, field.table, place + view.getUint32(place, true));
+    }
+  });
+}
+
 test('frames of the client say what the golden ones say', () => {
   const { tables, frames } = readSchema();
   const body = (frame: Uint8Array) => {
@@ -223,6 +245,7 @@ test('frames of the client say what the golden ones say', () => {
     assert.equal(frame.length % 8, 0);
     const root = frame.subarray(8);
     verify(root, table);
+    aligned(root, table);
     return new ByteBuffer(root);
   };
   const conversation = 'c'.repeat(32);
@@ -282,6 +305,7 @@ test('frames of the client say what the golden ones say', () => {
     write.change(1, { conversation, user: conversation, action: 3, role: 1, name: 'Bob' }),
     write.mute(1, conversation, Number.POSITIVE_INFINITY),
     write.settings(1, true, false),
+    write.watchCounts(1, conversation, true),
   ]) {
     body(frame);
   }

@@ -12,20 +12,26 @@
 
 use ringwire_protocol::ws::handshake::Plain;
 
+use crate::transport::tls::offer::hex;
+
 /// What a page cannot know of the server it came from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Places {
     /// The port of media, on the same host; `None`: there are none.
     pub media_port: Option<u16>,
+    /// SHA-256 of a certificate that was made for this run: a page has to name it to get through by WebTransport, which
+    /// takes none that no authority has signed. `None`: browsers can judge it by themselves.
+    pub certificate: Option<[u8; 32]>,
 }
 
 impl Places {
     /// As `/v1/places` says it.
     fn document(&self) -> String {
-        match self.media_port {
-            Some(port) => format!("{{\"media_port\":{port}}}"),
-            None => "{}".to_owned(),
-        }
+        let media = self.media_port.map(|port| format!("\"media_port\":{port}"));
+        let certificate =
+            self.certificate.map(|sha256| format!("\"certificate_sha256\":\"{}\"", hex(&sha256)));
+        let known: Vec<String> = media.into_iter().chain(certificate).collect();
+        format!("{{{}}}", known.join(","))
     }
 
     /// What the page may do: its own scripts, styles and pictures, those that it has fetched and holds in memory, and
@@ -136,7 +142,7 @@ mod tests {
             consumed: 0,
         };
         change(&mut request);
-        let bytes = Site::new(&Places { media_port: Some(7401) }).answer(&request)?;
+        let bytes = Site::new(&Places { media_port: Some(7401), certificate: None }).answer(&request)?;
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         Some((String::from_utf8(bytes[..end].to_vec()).expect("text"), bytes[end..].to_vec()))
     }
@@ -187,6 +193,9 @@ mod tests {
         let (head, body) = ask("/v1/places", |_| {}).expect("there");
         assert_eq!(body, br#"{"media_port":7401}"#);
         assert!(head.contains("application/json") && head.contains(" http://*:7401;"), "{head}");
+        let pinned = Site::new(&Places { media_port: Some(1), certificate: Some([0xab; 32]) });
+        let expected = format!("{{\"media_port\":1,\"certificate_sha256\":\"{}\"}}", "ab".repeat(32));
+        assert_eq!(pinned.places, expected);
         let without = Site::new(&Places::default());
         assert_eq!(without.places, "{}");
         assert!(!without.policy.contains("http:"), "{}", without.policy);

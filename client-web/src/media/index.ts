@@ -1,4 +1,4 @@
-// @ringwire/client/media: files beside messages, uploaded with resume, downloaded by who may see them, named by their content.
+// Files beside messages, uploaded with resume, downloaded by who may see them, named by their content.
 //
 // ```text
 //   file -> Upload (tus 1.0.0) -> server          attachmentBody -> the body of a message of kind Media

@@ -27,6 +27,7 @@ export const TYPE = {
   change: 0x10,
   mute: 0x11,
   delivered: 0x14,
+  watchCounts: 0x15,
   settings: 0x16,
   welcome: 0x41,
   ack: 0x42,

@@ -42,7 +42,7 @@ pub enum Report {
         /// Its connections' side.
         sessions: Box<crate::session::Counters>,
         /// Its conversations' side.
-        conversations: crate::conversation::Counters,
+        conversations: Box<crate::conversation::Counters>,
         /// Its driver.
         driver: ringwire_driver::Counters,
     },

@@ -121,7 +121,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let development = authenticator.development;
     // Without a plane nobody reaches media.
     let media_port = operators_address.filter(|_| config.media.is_some()).map(|address| address.port());
-    let places = Places { media_port };
+    let certificate = keeper.as_mut().map(|keeper| (keeper.sha256(), keeper.is_development()));
+    let pinned = certificate.and_then(|(sha256, made)| made.then_some(sha256));
+    let places = Places { media_port, certificate: pinned };
     let terms = Arc::new(Terms {
         authenticator,
         heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
@@ -197,7 +199,6 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         })
         .transpose()
         .map_err(BootError::system("start the plane's thread"))?;
-    let certificate = keeper.as_mut().map(|keeper| (keeper.sha256(), keeper.is_development()));
     let served = Served { address, operators: operators_address, development, shards, certificate };
     let code = runtime.block_on(watch(control, reports, &served, &status, &config, keeper))?;
     for thread in threads {

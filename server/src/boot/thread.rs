@@ -57,7 +57,7 @@ pub fn run(plan: Plan, control: &Control, all_hung: &Barrier) {
     control.report(Report::Served {
         shard: index,
         sessions: Box::new(shard.sessions().counters),
-        conversations: shard.conversations().counters,
+        conversations: Box::new(shard.conversations().counters),
         driver: driver.counters(),
     });
 }

@@ -11,6 +11,7 @@ use super::cursors::Moved;
 use super::membership::Out;
 use super::publish::Acknowledged;
 use super::{Conversations, Refusal, Which};
+use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::letter::{Answers, Author, Delivery, Reach, Request, SessionRef, home_of};
 use crate::fanout::mesh::Mesh;
@@ -61,12 +62,15 @@ impl Conversations {
     }
 
     /// Everything up to `synced` is durable: lets go what waited for it.
-    pub fn on_synced(&mut self, synced: EntryNumber, mesh: &mut Mesh) {
+    pub fn on_synced(&mut self, now: Now, synced: EntryNumber, mesh: &mut Mesh) {
         while let Some((entry, _)) = self.awaiting.front() {
             if *entry > synced {
                 break;
             }
             if let Some((_, awaiting)) = self.awaiting.pop_front() {
+                if let Awaiting::Entry { entry, .. } = &awaiting {
+                    self.counters.delays.add(now.unix_ms.saturating_sub(entry.time_ms));
+                }
                 self.release(awaiting, mesh);
             }
         }

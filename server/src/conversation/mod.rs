@@ -212,6 +212,29 @@ pub struct Counters {
     pub wakes: u64,
     /// Letters to shards with the counts of a conversation.
     pub counts_told: u64,
+    /// How long messages took, from their publish to the turn that hands them to everybody.
+    pub delays: Delays,
+}
+
+/// How often it took so long: the first is for less than a millisecond, each after it for twice as long, the last for
+/// all beyond.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delays {
+    /// How often, by bucket.
+    pub buckets: [u64; DELAY_BUCKETS],
+    /// All of it, milliseconds.
+    pub sum_ms: u64,
+}
+
+/// The last but one ends at 16 s, where a client has given up.
+pub const DELAY_BUCKETS: usize = 16;
+
+impl Delays {
+    fn add(&mut self, ms: u64) {
+        let bucket = (u64::BITS - ms.leading_zeros()) as usize;
+        self.buckets[bucket.min(DELAY_BUCKETS - 1)] += 1;
+        self.sum_ms += ms;
+    }
 }
 
 impl Conversations {

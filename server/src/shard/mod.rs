@@ -96,18 +96,18 @@ impl Shard {
             Completion::Closed { connection } => self.sessions.on_closed(connection),
             Completion::FileReady { file, result } => {
                 let step = self.conversations.log_mut().on_file_ready(file, result);
-                self.on_step(step);
+                self.on_step(now, step);
             }
             Completion::Synced { file, result } => {
                 let step = self.conversations.log_mut().on_synced(file, result);
-                self.on_step(step);
+                self.on_step(now, step);
             }
             Completion::ReadDone { tag, result } => {
                 self.conversations.log_mut().on_read(tag, result);
             }
             Completion::JobDone { tag, result } => {
                 let step = self.conversations.log_mut().on_job(tag, result);
-                self.on_step(step);
+                self.on_step(now, step);
             }
             // Asked for by nobody yet.
             Completion::Datagrams { .. } => {}
@@ -116,11 +116,11 @@ impl Shard {
         }
     }
 
-    fn on_step(&mut self, step: Step) {
+    fn on_step(&mut self, now: Now, step: Step) {
         match step {
             Step::Nothing => {}
             Step::Synced(entry) => {
-                self.conversations.on_synced(entry, &mut self.mesh);
+                self.conversations.on_synced(now, entry, &mut self.mesh);
                 self.users.on_synced(entry, &mut self.mesh);
             }
             Step::Failed => {
@@ -144,7 +144,7 @@ impl Shard {
             }
         }
         let step = self.conversations.end_of_turn(now, &mut self.operations, &mut self.mesh);
-        self.on_step(step);
+        self.on_step(now, step);
         self.users.end_of_turn(now, &mut self.mesh);
         self.mesh.take_deliveries(LETTERS_PER_TURN, &mut self.deliveries);
         for delivery in self.deliveries.drain(..) {

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 
 use super::Service;
 use super::reply::{self, Body, Problem};
+use crate::conversation::{DELAY_BUCKETS, Delays};
 use crate::plane::exchange::Snapshot;
 use crate::plane::push::target::{PROVIDERS, index, name};
 use crate::plane::push::{Counters, ProviderCounters};
@@ -223,7 +224,31 @@ fn write(snapshots: &[Box<Snapshot>], uptime_s: f64) -> String {
             let _ = writeln!(out, "{}{{shard=\"{shard}\"}} {}", metric.name, (metric.read)(snapshot));
         }
     }
+    for (shard, snapshot) in snapshots.iter().enumerate() {
+        write_delays(&mut out, shard, &snapshot.conversations.delays);
+    }
     out
+}
+
+/// A histogram, in the format's own words.
+fn write_delays(out: &mut String, shard: usize, delays: &Delays) {
+    const NAME: &str = "ringwire_delivery_seconds";
+    if shard == 0 {
+        let help = "From a publish to the turn that hands the synced message to everybody.";
+        let _ = write!(out, "# HELP {NAME} {help}\n# TYPE {NAME} histogram\n");
+    }
+    let mut count = 0;
+    for (bucket, times) in delays.buckets.iter().enumerate() {
+        count += times;
+        let end = match bucket + 1 == DELAY_BUCKETS {
+            true => "+Inf".to_owned(),
+            // Whole milliseconds were counted, so a bucket ends where the next begins.
+            false => format!("{}", f64::from(1_u32 << bucket) / 1000.0),
+        };
+        let _ = writeln!(out, "{NAME}_bucket{{shard=\"{shard}\",le=\"{end}\"}} {count}");
+    }
+    let sum = delays.sum_ms as f64 / 1000.0;
+    let _ = writeln!(out, "{NAME}_sum{{shard=\"{shard}\"}} {sum}\n{NAME}_count{{shard=\"{shard}\"}} {count}");
 }
 
 #[cfg(test)]
@@ -242,12 +267,20 @@ mod tests {
     fn every_shard_has_a_line_of_its_own() {
         let mut second = Snapshot::default();
         second.sessions.open = 7;
+        second.conversations.delays.buckets[..3].copy_from_slice(&[5, 0, 2]);
+        second.conversations.delays.sum_ms = 6;
         let text = write(&[Box::default(), Box::new(second)], 1.5);
         for line in [
             "# TYPE ringwire_connections gauge",
             "ringwire_connections{shard=\"0\"} 0",
             "ringwire_connections{shard=\"1\"} 7",
             "ringwire_uptime_seconds 1.500",
+            "# TYPE ringwire_delivery_seconds histogram",
+            "ringwire_delivery_seconds_bucket{shard=\"1\",le=\"0.001\"} 5",
+            "ringwire_delivery_seconds_bucket{shard=\"1\",le=\"0.004\"} 7",
+            "ringwire_delivery_seconds_bucket{shard=\"1\",le=\"+Inf\"} 7",
+            "ringwire_delivery_seconds_sum{shard=\"1\"} 0.006",
+            "ringwire_delivery_seconds_count{shard=\"0\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

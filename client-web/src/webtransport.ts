@@ -1,0 +1,185 @@
+// WebTransport: the same frames over QUIC, where nothing waits behind what was lost of something else.
+//
+// ```text
+//   one bidirectional stream   everything, frames behind each other (W-70)
+//   streams of the server      pages of history, which then delay no live message
+//   datagrams                  typing and presence, one frame each; they may be lost (W-72)
+// ```
+//
+// It is tried first where it can be had, and given up for WebSocket in bounded time: networks that let no UDP through say
+// nothing, they only swallow. What did not work is not tried again for a while.
+
+import { FRAME_BYTES_TAKEN, WEB_TRANSPORT_AVOIDED, WEB_TRANSPORT_PATIENCE } from './limits.js';
+import { now } from './timers.js';
+import { type Link, type LinkEvents, type Transport, webSocket } from './transport.js';
+import { HEADER_BYTES, u32 } from './wire/frame.js';
+
+export interface WebTransportChoice {
+  /** Of a server whose certificate no authority has signed, as in development: asked for before each connection. */
+  readonly serverCertificateHashes?: () => Promise<WebTransportHash[]>;
+}
+
+/** WebTransport where the browser has it and the server answers it soon, else WebSocket. The server's URL stays `wss:`. */
+export function webTransportFirst({ serverCertificateHashes }: WebTransportChoice = {}): Transport {
+  let avoidedUntil = 0;
+  return (url, events) => {
+    // A server has QUIC where it has TLS.
+    if (typeof WebTransport !== 'function' || !url.startsWith('wss:') || now() < avoidedUntil) {
+      return webSocket(url, events);
+    }
+    let heard = false;
+    const avoid = () => {
+      avoidedUntil = heard ? 0 : now() + WEB_TRANSPORT_AVOIDED;
+    };
+    const instead = () => {
+      clearTimeout(timer);
+      if (link === first) {
+        avoid();
+        link = webSocket(url, events);
+        first.close(1000, '');
+      }
+    };
+    const first: Link = webTransport(url, serverCertificateHashes, {
+      onOpen: () => {
+        clearTimeout(timer);
+        if (link === first) {
+          opened = true;
+          events.onOpen();
+        }
+      },
+      onMessage: (bytes) => {
+        heard = true;
+        events.onMessage(bytes);
+      },
+      onClosed: (code, reason) => {
+        if (!opened) {
+          return instead();
+        }
+        avoid();
+        events.onClosed(code, reason);
+      },
+    });
+    let opened = false;
+    let link = first;
+    const timer = setTimeout(instead, WEB_TRANSPORT_PATIENCE);
+    return {
+      send: (bytes) => link.send(bytes),
+      get waiting() {
+        return link.waiting;
+      },
+      close: (code, reason) => {
+        clearTimeout(timer);
+        opened = true;
+        link.close(code, reason);
+      },
+    };
+  };
+}
+
+function webTransport(url: string, hashes: WebTransportChoice['serverCertificateHashes'], events: LinkEvents): Link {
+  let session: WebTransport | undefined;
+  let writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  let waiting = 0;
+  let ended = false;
+  const end = (code: number, reason: string) => {
+    if (!ended) {
+      ended = true;
+      events.onClosed(code, reason);
+    }
+  };
+  const take = (bytes: Uint8Array) => {
+    if (!ended && bytes.length > 0) {
+      events.onMessage(bytes);
+    }
+  };
+  const run = async () => {
+    const known = await hashes?.();
+    if (ended) {
+      return;
+    }
+    const { host } = new URL(url);
+    session = new WebTransport(`https://${host}/v1/wt`, known?.length ? { serverCertificateHashes: known } : {});
+    session.closed.then(
+      ({ closeCode = 0, reason = '' }) => end(closeCode, reason),
+      (error: unknown) => end(0, String(error)),
+    );
+    await session.ready;
+    const { readable, writable } = await session.createBidirectionalStream();
+    writer = writable.getWriter();
+    if (ended) {
+      return;
+    }
+    events.onOpen();
+    void each(session.incomingUnidirectionalStreams, (stream: ReadableStream<Uint8Array>) => void whole(stream, take).catch(fail));
+    void each(session.datagrams.readable, take);
+    await whole(readable, take);
+    // The server has ended the stream: what it says about the session comes next, if anything.
+    setTimeout(end, 1_000, 0, 'the server ended the stream');
+  };
+  const fail = (error: unknown) => {
+    session?.close({ closeCode: 3500, reason: 'not the protocol' });
+    end(0, String(error));
+  };
+  // The session says why before its streams do.
+  run().catch((error: unknown) => setTimeout(fail, 0, error));
+  return {
+    send: (bytes) => {
+      waiting += bytes.length;
+      const sent = () => {
+        waiting -= bytes.length;
+      };
+      writer?.write(bytes).then(sent, sent);
+    },
+    get waiting() {
+      return waiting;
+    },
+    close: (closeCode, reason) => {
+      end(0, reason);
+      // It throws where it never opened; whoever waits for it is told by `ended`.
+      try {
+        session?.close({ closeCode, reason });
+      } catch {
+        // Then there is nothing to close.
+      }
+    },
+  };
+}
+
+/** Everything that a stream has, until it ends or breaks. */
+async function each<T>(stream: ReadableStream<T>, act: (value: T) => void): Promise<void> {
+  const reader = stream.getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      act(next.value);
+    }
+  } catch {
+    // The session's end says why.
+  }
+}
+
+/** Cuts a stream of bytes between frames: gives what is whole, keeps the rest. */
+async function whole(stream: ReadableStream<Uint8Array>, take: (bytes: Uint8Array) => void): Promise<void> {
+  const reader = stream.getReader();
+  let rest = new Uint8Array();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    const bytes = new Uint8Array(rest.length + next.value.length);
+    bytes.set(rest);
+    bytes.set(next.value, rest.length);
+    let end = 0;
+    for (let left = bytes.length; left >= HEADER_BYTES; left = bytes.length - end) {
+      const length = HEADER_BYTES + u32(bytes, end);
+      if (length > FRAME_BYTES_TAKEN) {
+        throw new Error(`a frame of ${length} bytes`);
+      }
+      if (length > left) {
+        break;
+      }
+      end += length;
+    }
+    take(bytes.subarray(0, end));
+    rest = bytes.slice(end);
+  }
+  if (rest.length > 0) {
+    throw new Error('a frame is cut');
+  }
+}
