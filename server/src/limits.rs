@@ -185,6 +185,51 @@ pub const TYPING_LARGE_BURST: u32 = 4;
 /// How long a sign of typing lasts, milliseconds (W-56).
 pub const TYPING_LASTS_MS: u64 = 5000;
 
+/// QUIC connections in handshake, per shard, with addresses that are not proven. More: an address has to prove itself
+/// first (Retry), which costs us nothing that lasts.
+pub const QUIC_UNVALIDATED_MAX: usize = 128;
+
+/// QUIC connections in handshake, per shard; each holds some tens of kilobytes. More: refused.
+pub const QUIC_HANDSHAKES_MAX: usize = 2048;
+
+/// Bidirectional streams that a client may have: its own, and over WebTransport that of the request before it.
+/// More: the connection is closed.
+pub const QUIC_STREAMS_BIDI: u32 = 2;
+
+/// Streams that a client may have in one direction: those three that HTTP/3 asks for. More: the connection is closed.
+pub const QUIC_STREAMS_UNI: u32 = 3;
+
+/// Bytes of one stream that a client may send before they were read; each turn reads all, so this is what may be on
+/// the way. More: the client waits.
+pub const QUIC_STREAM_RECEIVE_BYTES: u32 = 64 * 1024;
+
+/// The same for all its streams together.
+pub const QUIC_RECEIVE_BYTES: u32 = 128 * 1024;
+
+/// Bytes written to a connection that its client has not acknowledged: what the kernel's send buffer is to TCP. More:
+/// the rest waits in the outbox.
+pub const QUIC_SEND_BYTES: u64 = 256 * 1024;
+
+/// Bytes of datagrams that wait, in each direction. More: the oldest is thrown away.
+pub const QUIC_DATAGRAMS_BYTES: usize = 8 * 1024;
+
+/// How much longer than a session QUIC waits for a sign of life, milliseconds: the session is closed first, and says
+/// why.
+pub const QUIC_IDLE_MARGIN_MS: u32 = 15_000;
+
+/// Answers to fetches of one client that are on their way at a time. More: they wait, and count as what the client
+/// has not taken.
+pub const QUIC_PAGES_UNDER_WAY: usize = 4;
+
+/// Times that one connection may fill a batch of datagrams in one turn. More: it goes on in the next.
+pub const QUIC_TRANSMITS_PER_TURN: usize = 8;
+
+/// Bytes of datagrams that leave in one turn, about. More: the others go on in the next.
+pub const QUIC_TURN_BYTES: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(QUIC_UNVALIDATED_MAX < QUIC_HANDSHAKES_MAX, "who proves himself is let in");
+const _: () =
+    assert!(QUIC_PAGES_UNDER_WAY * PAGE_BYTES_MAX <= QUIC_SEND_BYTES as usize / 2, "room for what is live");
 const _: () = assert!(PRESENCE_ENTRIES_MAX * 32 + 64 <= 10_000, "fits the smallest frame of the simulation");
 const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
 const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);

@@ -16,16 +16,21 @@ pub(super) struct Served {
     pub(super) shards: u16,
     /// SHA-256 of the certificate, and whether it was made for development.
     pub(super) certificate: Option<([u8; 32], bool)>,
+    /// Whether QUIC is spoken, on the same port.
+    pub(super) quic: bool,
 }
 
 /// Prints it.
 pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Config) {
-    let Served { address, operators, development, shards, certificate } = *served;
+    let Served { address, operators, development, shards, certificate, quic } = *served;
     let s = if certificate.is_some() { "s" } else { "" };
     let url = format!("ws{s}://{address}{}", ringwire_protocol::ws::PATH);
     let threads = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
     println!("Ringwire {} is ready: {threads} on {driver}", env!("CARGO_PKG_VERSION"));
     println!("  clients   {url}");
+    if quic {
+        println!("            quic://{address}");
+    }
     if let Some(operators) = operators {
         println!("  operators http://{operators}/");
     }

@@ -17,6 +17,12 @@ impl Clock {
         Clock { start: Instant::now() }
     }
 
+    /// The instant that the monotonic clock counts from, for those who know instants only. A second apart from it,
+    /// always the same.
+    pub fn base(&self) -> Instant {
+        self.start
+    }
+
     /// Reads both clocks.
     #[expect(clippy::disallowed_methods, reason = "this is where the server's time comes from")]
     pub fn now(&self) -> Now {

@@ -11,6 +11,7 @@ mod clock;
 mod control;
 mod keys;
 mod push;
+mod quic;
 mod thread;
 mod tls;
 
@@ -31,6 +32,7 @@ use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::site::{Places, Site};
 use crate::store::recovery;
+use crate::transport::quic::Quic;
 use crate::user::Users;
 use banner::Served;
 use checkpoints::Checkpoints;
@@ -46,6 +48,9 @@ pub enum BootError {
     /// The address cannot be had.
     #[error(transparent)]
     Listen(#[from] listen::ListenError),
+    /// The port of datagrams cannot be had.
+    #[error("UDP, for QUIC: {0}; or turn QUIC off with tls.quic=false")]
+    Datagrams(listen::ListenError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Data(#[from] ringwire_store::files::OpenError),
@@ -150,11 +155,14 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let (control, reports) = Control::new(shards);
     let all_hung = Arc::new(Barrier::new(usize::from(shards)));
     let mut threads = Vec::new();
+    let quic = quic::parts(&config, terms.tls.clone(), address, shards, clock)?;
+    let has_quic = quic.iter().any(Option::is_some);
     let meshes = mesh::meshes(shards, &config.limits);
     let (outlets, ends) = exchange::exchange(shards);
-    for ((((mesh, outlet), mut recovered), listener), index) in
-        meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(0..)
+    for (((((mesh, outlet), mut recovered), listener), quic), index) in
+        meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(quic).zip(0..)
     {
+        let (datagrams, quic) = quic.unzip();
         recovered.log.notify_seals(checkpoints.on_sealed());
         // Without a plane nobody would take what a shard tells it.
         let outlet = operators.is_some().then_some(outlet);
@@ -164,6 +172,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             kind: config.driver,
             driver: ringwire_driver::Config {
                 listener: Some(listener),
+                datagrams,
                 connections_max: config.connections_max,
                 receive_buffers: RECEIVE_BUFFERS,
                 receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
@@ -176,7 +185,11 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
                 let conversations =
                     Conversations::new(recovered.states, recovered.amended, recovered.log, limits);
                 let active_within = terms.push.active_within;
-                let sessions = Sessions::new(index, terms);
+                // The certificates were made for it, so it does not fail.
+                let quic = quic.and_then(|setup| {
+                    Quic::new(setup).inspect_err(|error| tracing::error!("no QUIC: {error}")).ok()
+                });
+                let sessions = Sessions::new(index, terms).with_quic(quic);
                 let users = Users::new(recovered.users, active_within).with_memberships(recovered.belongs);
                 Shard::new(mesh, sessions, conversations, users).with_outlet(outlet)
             }),
@@ -199,7 +212,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         })
         .transpose()
         .map_err(BootError::system("start the plane's thread"))?;
-    let served = Served { address, operators: operators_address, development, shards, certificate };
+    let served =
+        Served { address, operators: operators_address, development, shards, certificate, quic: has_quic };
     let code = runtime.block_on(watch(control, reports, &served, &status, &config, keeper))?;
     for thread in threads {
         if thread.join().is_err() {
@@ -223,13 +237,18 @@ fn bind_patiently(
     shards: usize,
     options: &listen::Options,
 ) -> Result<Vec<std::net::TcpListener>, listen::ListenError> {
+    in_time(|| listen::bind_shards(address, shards, options))
+}
+
+/// Binds, again while somebody has the address.
+fn in_time<T>(bind: impl Fn() -> Result<T, listen::ListenError>) -> Result<T, listen::ListenError> {
     for _ in 1..BIND_TRIES {
-        match listen::bind_shards(address, shards, options) {
+        match bind() {
             Err(listen::ListenError::InUse { .. }) => std::thread::sleep(BIND_PAUSE),
             result => return result,
         }
     }
-    listen::bind_shards(address, shards, options)
+    bind()
 }
 
 /// Waits for the shards, for signals, and for the end.

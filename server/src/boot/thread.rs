@@ -123,6 +123,9 @@ fn turns(
             }
             let given_up = now.monotonic_ms() >= ending.until_ms + STOP_GRACE_MS;
             if ending.stopped && (shard.is_stopped() || given_up) {
+                // The last words of connections that nobody closes for us.
+                shard.end_of_turn(now);
+                driver.submit(shard.operations());
                 return Ok(());
             }
         }

@@ -179,6 +179,8 @@ pub struct Config {
     pub ed25519_public_key_file: Option<PathBuf>,
     /// TLS; `None`: connections are not encrypted.
     pub tls: Option<tls::TlsConfig>,
+    /// Whether QUIC is spoken, where there is TLS.
+    pub quic: bool,
     /// A client sends something at least this often.
     pub heartbeat: Duration,
     /// Silence after which a connection is closed.
@@ -249,6 +251,7 @@ impl Config {
             hs256_secret_file: values.path("auth.hs256_secret_file"),
             ed25519_public_key_file: values.path("auth.ed25519_public_key_file"),
             tls: tls::TlsConfig::from_values(values)?,
+            quic: values.flag("tls.quic")?,
             heartbeat: values.parse("sessions.heartbeat", value::duration)?,
             idle_timeout: values.parse("sessions.idle_timeout", value::duration)?,
             handshake_timeout: values.parse("sessions.handshake_timeout", value::duration)?,

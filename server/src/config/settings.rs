@@ -158,6 +158,12 @@ pub const SETTINGS: &[Setting] = &[
         "false",
         "Speak TLS with a certificate for localhost that is made at every start and kept in memory.",
     ),
+    row(
+        "tls.quic",
+        Kind::Flag,
+        "true",
+        "With a certificate: speak QUIC and WebTransport, too, over UDP on the port of serve.listen.",
+    ),
     row("sessions.heartbeat", Kind::Duration, "20s", "A client sends something at least this often."),
     row("sessions.idle_timeout", Kind::Duration, "45s", "Silence after which a connection is closed."),
     row("sessions.handshake_timeout", Kind::Duration, "10s", "Time from connecting to Hello."),

@@ -38,11 +38,21 @@ impl Encoded {
     }
 
     fn header_bytes(&self) -> usize {
-        match self.0[1] & 0x7f {
+        header_bytes(&self.0)
+    }
+}
+
+/// How much of a WebSocket message is its header; all of it where it is none of frames (a ping, an answer in HTTP),
+/// which has no place on a byte stream.
+pub(super) fn header_bytes(message: &[u8]) -> usize {
+    const FINAL_BINARY: u8 = 0x82;
+    match message {
+        [FINAL_BINARY, length, ..] => match length & 0x7f {
             126 => 4,
             127 => WEBSOCKET_HEADER_MAX,
             _ => 2,
-        }
+        },
+        _ => message.len(),
     }
 }
 

@@ -16,6 +16,7 @@ use ringwire_protocol::message::{
 };
 
 use super::encoded::Encoded;
+use crate::transport::quic::Stray;
 use crate::user::letter::{HomeLetter, Listed};
 
 /// Index of a shard, dense from 0.
@@ -396,6 +397,9 @@ pub enum Delivery {
     Challenge(SessionRef),
     /// A newer session of the same device has taken this one's place: it is closed.
     Replaced(SessionRef),
+    /// A datagram of a QUIC connection of that shard, which the kernel gave to another. Dropped where the ring is
+    /// full.
+    Datagram(Box<Stray>),
 }
 
 const _: () = assert!(size_of::<Request>() <= 128, "a request fits two cache lines");

@@ -190,6 +190,16 @@ impl Mesh {
         self.backlog += 1;
     }
 
+    /// Sends a delivery that may be lost; whether it was taken.
+    pub fn try_deliver(&mut self, target: ShardIndex, delivery: Delivery) -> bool {
+        match &mut self.neighbours[usize::from(target)] {
+            Some(neighbour) if neighbour.deliveries_waiting.is_empty() => {
+                neighbour.deliveries_out.try_send(delivery).is_ok()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether deliveries wait so long a queue that no further requests may be taken.
     pub fn is_congested(&self) -> bool {
         self.backlog >= self.backlog_max

@@ -16,6 +16,8 @@
 use bytes::Bytes;
 use ringwire_driver::{Operations, PayloadIndex};
 
+use super::encoded::header_bytes;
+
 /// A queue. [`Queue::EMPTY`] between turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Queue(u32);
@@ -48,6 +50,8 @@ struct Node {
     frame: FrameIndex,
     bytes: usize,
     payload: Payload,
+    /// Place of its form for byte streams, behind 1; 0: not made.
+    stream: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -62,11 +66,14 @@ pub struct Queues {
     frames: Vec<Frame>,
     nodes: Vec<Node>,
     scratch: Vec<u8>,
+    /// What byte streams (QUIC) get: the frames without the WebSocket around them.
+    streams: Vec<Bytes>,
 }
 
 impl Default for Queues {
     fn default() -> Self {
-        let mut queues = Queues { frames: Vec::new(), nodes: Vec::new(), scratch: Vec::new() };
+        let mut queues =
+            Queues { frames: Vec::new(), nodes: Vec::new(), scratch: Vec::new(), streams: Vec::new() };
         queues.clear();
         queues
     }
@@ -99,7 +106,7 @@ impl Queues {
         }
         let bytes = self.bytes(queue) + self.frame_bytes(frame);
         let after = Queue(self.nodes.len() as u32);
-        self.nodes.push(Node { before: queue, frame, bytes, payload: Payload::Unmade });
+        self.nodes.push(Node { before: queue, frame, bytes, payload: Payload::Unmade, stream: 0 });
         self.frames[frame.0 as usize].last = (queue, after);
         after
     }
@@ -114,6 +121,39 @@ impl Queues {
             Source::Shared(bytes) => bytes.len(),
             Source::Scratch(start, end) => end - start,
         }
+    }
+
+    /// The frames of a queue as a byte stream carries them, made once whoever shares it. Before [`Queues::finish`].
+    pub fn stream(&mut self, queue: Queue) -> Bytes {
+        let node = &self.nodes[queue.0 as usize];
+        if let Some(made) = node.stream.checked_sub(1) {
+            return self.streams[made as usize].clone();
+        }
+        let bytes = match &self.frames[node.frame.0 as usize].source {
+            // The usual case: one message for many.
+            Source::Shared(message) if node.before == Queue::EMPTY => message.slice(header_bytes(message)..),
+            _ => self.join_stream(queue),
+        };
+        self.streams.push(bytes.clone());
+        self.nodes[queue.0 as usize].stream = self.streams.len() as u32;
+        bytes
+    }
+
+    /// In memory of its own: what waits for a stream's acknowledgement must not keep a whole turn's scratch.
+    fn join_stream(&self, queue: Queue) -> Bytes {
+        let mut parts = Vec::new();
+        let mut at = queue;
+        while at != Queue::EMPTY {
+            let node = &self.nodes[at.0 as usize];
+            let message = match &self.frames[node.frame.0 as usize].source {
+                Source::Shared(bytes) => &bytes[..],
+                Source::Scratch(start, end) => &self.scratch[*start..*end],
+            };
+            parts.push(&message[header_bytes(message)..]);
+            at = node.before;
+        }
+        parts.reverse();
+        Bytes::from(parts.concat())
     }
 
     /// Makes the payloads of all `queues` and says them in order to `each`, then forgets the turn.
@@ -175,11 +215,13 @@ impl Queues {
     fn clear(&mut self) {
         self.frames.clear();
         self.nodes.clear();
+        self.streams.clear();
         self.nodes.push(Node {
             before: Queue::EMPTY,
             frame: FrameIndex(0),
             bytes: 0,
             payload: Payload::Unmade,
+            stream: 0,
         });
     }
 }
@@ -227,6 +269,27 @@ mod tests {
         assert_eq!((queues.bytes(x), queues.bytes(y)), (5, 2));
         let (bytes, _) = finish(&mut queues, &[x, y]);
         assert_eq!(bytes, [b"a-x-b".to_vec(), b"ab".to_vec()]);
+    }
+
+    #[test]
+    fn byte_streams_get_the_frames_alone_and_share_them() {
+        use ringwire_protocol::ws::{self, Opcode};
+        let message = |body: &[u8]| super::super::encoded::Encoded::new(body).websocket().clone();
+        let mut queues = Queues::default();
+        let long = [b'l'; 300];
+        let a = queues.shared(message(b"aaa"));
+        let one = queues.push(Queue::EMPTY, a);
+        assert_eq!(queues.stream(one), &b"aaa"[..]);
+        let b = queues.written(|out| out.extend_from_slice(&message(&long)));
+        let ping = queues.written(|out| ws::write_message(out, Opcode::Ping, b"ping", None));
+        let two = queues.push(one, b);
+        let three = queues.push(two, ping);
+        let expected = [&b"aaa"[..], &long].concat();
+        assert_eq!(queues.stream(three), expected, "a ping has no place on a byte stream");
+        let (first, second) = (queues.stream(two), queues.stream(two));
+        assert_eq!((&first[..], first.as_ptr()), (&expected[..], second.as_ptr()), "made once");
+        let (websocket, _) = finish(&mut queues, &[two]);
+        assert_eq!(websocket, [[message(b"aaa"), message(&long)].concat()], "the other form is as it was");
     }
 
     #[test]

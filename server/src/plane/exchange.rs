@@ -68,6 +68,8 @@ pub enum Ask {
 pub struct Snapshot {
     /// Its connections' side.
     pub sessions: crate::session::Counters,
+    /// Its QUIC connections.
+    pub quic: crate::transport::quic::Counters,
     /// Its conversations' side.
     pub conversations: crate::conversation::Counters,
     /// Its users' side.

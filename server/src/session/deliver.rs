@@ -32,7 +32,9 @@ impl Sessions {
             Delivery::Reply { session, frame, answers } => {
                 if let Some(live) = self.of_session(session).and_then(|connection| connection.session_mut()) {
                     live.answered(answers);
-                    self.pass_on(session.connection, &frame);
+                    if !self.answer_apart(session.connection, &frame, answers) {
+                        self.pass_on(session.connection, &frame);
+                    }
                 }
             }
             Delivery::Attached { session, conversation, open, frame } => {
@@ -51,6 +53,7 @@ impl Sessions {
             Delivery::Entries { session, entries, parts } => self.on_entries(session, entries, parts),
             Delivery::Challenge(session) => self.on_challenge(session),
             Delivery::Replaced(session) => self.on_replaced(now, session, mesh),
+            Delivery::Datagram(stray) => self.on_stray(now, &stray, mesh),
         }
     }
 
@@ -73,7 +76,7 @@ impl Sessions {
         let mut feed = |slot: u32| {
             let Some(connection) = self.connections[slot as usize].as_deref_mut() else { return };
             if let Some(stalled) = &mut connection.stalled
-                && stalled.bytes() >= demote_at
+                && stalled.bytes() + self.queues.bytes(connection.queue) >= demote_at
             {
                 // It does not keep up: from here on it is told heads, and fetches when it reads again.
                 stalled.fall_behind(conversation, sequence);

@@ -1,23 +1,26 @@
 //! The end of the turn: one send for each connection that has something due.
 
+use bytes::Bytes;
 use ringwire_driver::{ConnectionId, Operation, Operations};
-
 use ringwire_protocol::message::Head;
 
 use super::{Sessions, secure};
+use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
 use crate::transport::carrier::Carrier;
 use crate::transport::connection::Stage;
+use crate::transport::stalled::Stalled;
 
 impl Sessions {
     /// Turns what is due into sends, and closes what is to be closed, after its last send.
-    pub fn flush(&mut self, operations: &mut Operations, mesh: &mut Mesh) {
+    pub fn flush(&mut self, now: Now, operations: &mut Operations, mesh: &mut Mesh) {
         self.send_inboxes();
         let due = std::mem::take(&mut self.due);
         let mut slow = Vec::new();
-        self.send_due(&due, operations, &mut slow);
+        self.write_streams(now, &due);
+        self.send_due(now, &due, operations, &mut slow);
         for id in slow {
             self.cut_slow(id, mesh);
         }
@@ -25,11 +28,18 @@ impl Sessions {
             operations.push(Operation::Close { connection });
         }
         self.arena.end_turn();
+        self.flush_quic(now, operations);
         self.due = due;
         self.due.clear();
     }
 
-    fn send_due(&mut self, due: &[ConnectionId], operations: &mut Operations, slow: &mut Vec<ConnectionId>) {
+    fn send_due(
+        &mut self,
+        now: Now,
+        due: &[ConnectionId],
+        operations: &mut Operations,
+        slow: &mut Vec<ConnectionId>,
+    ) {
         let (connections, arena) = (&mut self.connections, &mut self.arena);
         // A slot's occupant changes only between turns, so the ids of this turn are of this turn. One that can be
         // written to again and then has something due is listed twice: what is due to it is taken once.
@@ -49,6 +59,7 @@ impl Sessions {
             // In the clear all that are due the same share it; sealed, each has its own.
             let payload = match &connection.carrier {
                 Carrier::WebSocket(_) => payload,
+                Carrier::Quic => unreachable!("what is due to a stream was written before"),
                 Carrier::Secure(_) => {
                     let due = operations.payloads[payload.0 as usize].clone();
                     operations.payload(secure::sealed(connection, &due, arena))
@@ -61,7 +72,8 @@ impl Sessions {
         });
         let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
         for id in due {
-            let Some(connection) = self.connections[id.slot as usize].as_deref_mut() else { continue };
+            let connection = self.connections[id.slot as usize].as_deref_mut();
+            let Some(connection) = connection.filter(|connection| connection.id == *id) else { continue };
             let Some(mut stalled) = connection.stalled.take() else {
                 if let Some(records) = secure::last_records(connection, &mut self.arena) {
                     let payload = operations.payload(records);
@@ -69,7 +81,12 @@ impl Sessions {
                 }
                 continue;
             };
-            if stalled.writable {
+            if stalled.writable && connection.carrier.is_quic() {
+                self.resume_stream(now, *id, *stalled);
+                if self.inboxes.contains_key(&id.slot) {
+                    self.inboxes_due.push(*id);
+                }
+            } else if stalled.writable {
                 for (conversation, head) in stalled.behind().collect::<Vec<_>>() {
                     let mut bytes = Vec::new();
                     Head { conversation, head }.encode(&mut self.encoder, &mut bytes);
@@ -89,6 +106,38 @@ impl Sessions {
                     slow.push(*id);
                 }
                 connection.stalled = Some(stalled);
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// The kernel took only `sent` bytes of the last payload.
+    pub fn on_stalled(&mut self, now: Now, id: ConnectionId, payload: &Bytes, sent: usize) {
+        let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
+        if let Some(connection) = self.get_mut(id) {
+            assert!(connection.stalled.is_none(), "one send per connection at a time");
+            let is_too_much = payload.len() - sent > outbox_bytes_max;
+            let rest = match &connection.carrier {
+                Carrier::WebSocket(_) | Carrier::Quic => payload.slice(sent..),
+                // The piece of memory is shared with connections that took theirs.
+                Carrier::Secure(_) => Bytes::copy_from_slice(&payload[sent..]),
+            };
+            connection.stalled = Some(Box::new(Stalled::new(rest, now.seconds())));
+            if is_too_much {
+                // Looked at when the turn ends, like one that has something due.
+                self.due.push(id);
+            }
+        }
+    }
+
+    /// A stalled connection takes bytes again.
+    pub fn on_writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.get_mut(id) else { return };
+        if let Some(stalled) = &mut connection.stalled {
+            stalled.writable = true;
+            if connection.queue == Queue::EMPTY {
+                self.due.push(id);
             }
         }
     }

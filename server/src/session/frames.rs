@@ -255,10 +255,12 @@ impl Sessions {
         let Some(author) = self.author_of(id) else { return };
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         let (request, conversation) = (fetch.request, fetch.conversation);
-        if session.fetches >= FETCHES_PER_SESSION {
+        let has_enough = session.fetches >= FETCHES_PER_SESSION;
+        if has_enough || self.is_full_of_pages(id) {
             let reason = "wait for the pages asked for before asking for more";
             return self.refuse_request(id, request, conversation, Code::OVERLOADED, reason);
         }
+        let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         session.fetches += 1;
         let letter = Request::Fetch {
             author,

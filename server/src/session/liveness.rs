@@ -116,6 +116,10 @@ impl Sessions {
                 "cut a connection that does not keep up; it resumes when it comes back"
             );
         }
+        // Over QUIC it can be told after all: the code does not wait behind what is not read.
+        if self.is_quic(id) {
+            return self.close_quic(id, Code::SLOW_CONSUMER, mesh);
+        }
         self.end(id, mesh);
     }
 

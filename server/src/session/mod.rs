@@ -25,6 +25,7 @@ mod people;
 mod receive;
 mod register;
 mod secure;
+mod streams;
 mod typing;
 
 use std::collections::{BTreeSet, HashMap};
@@ -49,7 +50,7 @@ use crate::shard::Levels;
 use crate::site::Site;
 use crate::transport::carrier::Carrier;
 use crate::transport::connection::{Connection, Stage};
-use crate::transport::stalled::Stalled;
+use crate::transport::quic::Quic;
 use crate::transport::tls::offer::Offer;
 use crate::transport::tls::secure::Arena;
 use auth::{Authenticator, Identity};
@@ -187,6 +188,9 @@ pub struct Sessions {
     plain: Vec<u8>,
     /// Where what is due is sealed.
     arena: Arena,
+    /// QUIC, where it is spoken, and its connections that are to be closed at the end of this turn.
+    quic: Option<Box<Quic>>,
+    quic_closing: Vec<(ConnectionId, Code)>,
     encoder: Encoder,
     last_number: u64,
     swept_s: u32,
@@ -214,6 +218,8 @@ impl Sessions {
             inboxes_due: Vec::new(),
             due: Vec::new(),
             to_close: Vec::new(),
+            quic: None,
+            quic_closing: Vec::new(),
             encoder: Encoder::new(),
             last_number: 0,
             swept_s: 0,
@@ -240,7 +246,7 @@ impl Sessions {
 
     /// Whether something can be sent that nothing has to happen for.
     pub fn has_due(&self) -> bool {
-        !self.inboxes_due.is_empty()
+        !self.inboxes_due.is_empty() || self.quic.as_ref().is_some_and(|quic| quic.has_due())
     }
 
     /// Says how much the fullest connections hold.
@@ -259,17 +265,22 @@ impl Sessions {
 
     /// A connection was accepted.
     pub fn on_accepted(&mut self, now: Now, id: ConnectionId, peer: SocketAddr) {
-        let slot = id.slot as usize;
-        if slot >= self.connections.len() {
-            self.connections.resize_with(slot + 1, || None);
-        }
-        assert!(self.connections[slot].is_none(), "the driver gives out free slots only");
         let bytes_max = self.terms.limits.frame_bytes_max;
         let carrier = match &mut self.offer {
             None => Carrier::websocket(bytes_max),
             Some(offer) => Carrier::secure(offer.current().tcp.clone(), bytes_max),
         };
-        self.connections[slot] = Some(Box::new(Connection::new(id, peer, now.seconds(), carrier)));
+        self.begin(now, id, peer, carrier, Stage::Handshake(Vec::new()));
+    }
+
+    fn begin(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, carrier: Carrier, stage: Stage) {
+        let slot = id.slot as usize;
+        if slot >= self.connections.len() {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        assert!(self.connections[slot].is_none(), "only free slots are given out");
+        let connection = Connection::new(id, peer, now.seconds(), carrier, stage);
+        self.connections[slot] = Some(Box::new(connection));
         self.counters.accepted += 1;
         self.counters.open += 1;
     }
@@ -364,6 +375,9 @@ impl Sessions {
             };
             self.reject(id, &reject);
         }
+        if self.is_quic(id) {
+            return self.close_quic(id, code, mesh);
+        }
         self.close_websocket(now, id, code.number(), code.name(), mesh);
     }
 
@@ -439,6 +453,9 @@ impl Sessions {
     /// Tells everybody to go elsewhere, and takes nobody new.
     pub fn drain(&mut self, jitter_ms: u32, operations: &mut Operations) {
         self.draining = true;
+        if let Some(quic) = &mut self.quic {
+            quic.drain();
+        }
         operations.push(Operation::StopAccepting);
         let ids: Vec<ConnectionId> = self
             .connections
@@ -466,35 +483,3 @@ impl Sessions {
 
 /// Header of a WebSocket message of up to 125 bytes.
 const SHORT_HEADER: usize = 2;
-
-impl Sessions {
-    /// The kernel took only `sent` bytes of the last payload.
-    pub fn on_stalled(&mut self, now: Now, id: ConnectionId, payload: &bytes::Bytes, sent: usize) {
-        let outbox_bytes_max = self.terms.limits.outbox_bytes_max;
-        if let Some(connection) = self.get_mut(id) {
-            assert!(connection.stalled.is_none(), "one send per connection at a time");
-            let is_too_much = payload.len() - sent > outbox_bytes_max;
-            let rest = match &connection.carrier {
-                Carrier::WebSocket(_) => payload.slice(sent..),
-                // The piece of memory is shared with connections that took theirs.
-                Carrier::Secure(_) => bytes::Bytes::copy_from_slice(&payload[sent..]),
-            };
-            connection.stalled = Some(Box::new(Stalled::new(rest, now.seconds())));
-            if is_too_much {
-                // Looked at when the turn ends, like one that has something due.
-                self.due.push(id);
-            }
-        }
-    }
-
-    /// A stalled connection takes bytes again.
-    pub fn on_writable(&mut self, id: ConnectionId) {
-        let Some(connection) = self.get_mut(id) else { return };
-        if let Some(stalled) = &mut connection.stalled {
-            stalled.writable = true;
-            if connection.queue == Queue::EMPTY {
-                self.due.push(id);
-            }
-        }
-    }
-}

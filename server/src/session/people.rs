@@ -8,6 +8,7 @@ use ringwire_protocol::ws::{self, Opcode};
 
 use super::Sessions;
 use super::inbox::Gathering;
+use super::streams::may_be_lost;
 use super::typing::Typist;
 use crate::clock::Now;
 use crate::conversation::BUSY_RETRY_MS;
@@ -153,6 +154,9 @@ impl Sessions {
             return;
         };
         live.proof_s = PROOF_S;
+        if self.challenge_quic(session.connection) {
+            return;
+        }
         let payload = session.number.to_le_bytes();
         let frame = self.queues.written(|out| ws::write_message(out, Opcode::Ping, &payload, None));
         self.enqueue(session.connection, frame);
@@ -161,10 +165,17 @@ impl Sessions {
     /// A pong; perhaps the answer to a challenge.
     pub(super) fn on_pong(&mut self, id: ConnectionId, payload: &[u8], mesh: &mut Mesh) {
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
-        if session.proof_s == 0 || payload != session.number.to_le_bytes() {
+        if payload == session.number.to_le_bytes() {
+            self.on_proof(id, mesh);
+        }
+    }
+
+    /// A sign of life; perhaps one that a challenge asked for.
+    pub(super) fn on_proof(&mut self, id: ConnectionId, mesh: &mut Mesh) {
+        let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
+        if std::mem::take(&mut session.proof_s) == 0 {
             return;
         }
-        session.proof_s = 0;
         let Some(Author { user, session, .. }) = self.author_of(id) else { return };
         mesh.tell(home_of(user, mesh.shards()), Request::Home(HomeLetter::Proven { user, session }));
     }
@@ -185,6 +196,7 @@ impl Sessions {
         except: Option<SessionRef>,
     ) {
         let Some(topic) = self.subscribers.find(conversation) else { return };
+        let alone = may_be_lost(frame).then(|| frame.frame());
         let frame = self.queues.shared(frame.websocket().clone());
         let me = self.me;
         let mut tell = |slot: u32| {
@@ -196,11 +208,16 @@ impl Sessions {
                 self.counters.notices_dropped += 1;
                 return;
             }
+            self.counters.notices += 1;
+            if let (Some(alone), Some(quic), true) = (&alone, &mut self.quic, connection.carrier.is_quic())
+                && quic.tell(connection.id, alone)
+            {
+                return;
+            }
             if connection.queue == Queue::EMPTY {
                 self.due.push(connection.id);
             }
             connection.queue = self.queues.push(connection.queue, frame);
-            self.counters.notices += 1;
         };
         self.subscribers.open(topic).for_each(&mut tell);
         if reach == Reach::Everybody {

@@ -22,6 +22,7 @@ impl Sessions {
         match &mut connection.carrier {
             Carrier::WebSocket(_) => self.on_bytes(now, id, data, mesh),
             Carrier::Secure(_) => self.on_ciphertext(now, id, data, mesh),
+            Carrier::Quic => unreachable!("the driver has no connection for a stream"),
         }
     }
 
@@ -156,7 +157,7 @@ impl Sessions {
         }
     }
 
-    fn on_frame(&mut self, now: Now, id: ConnectionId, frame: Frame<'_>, mesh: &mut Mesh) {
+    pub(super) fn on_frame(&mut self, now: Now, id: ConnectionId, frame: Frame<'_>, mesh: &mut Mesh) {
         self.counters.frames_in += 1;
         let kind = frame.kind;
         let signed_in = self.get_mut(id).is_some_and(|connection| connection.session().is_some());

@@ -63,7 +63,7 @@ impl Sessions {
 pub(super) fn sealed(connection: &mut Connection, due: &Bytes, arena: &mut Arena) -> Bytes {
     let is_last = matches!(connection.stage, Stage::Closing | Stage::Closed);
     match &mut connection.carrier {
-        Carrier::WebSocket(_) => due.clone(),
+        Carrier::WebSocket(_) | Carrier::Quic => due.clone(),
         Carrier::Secure(secure) => secure.seal(due, is_last, arena),
     }
 }

@@ -109,8 +109,9 @@ impl Shard {
                 let step = self.conversations.log_mut().on_job(tag, result);
                 self.on_step(now, step);
             }
-            // Asked for by nobody yet.
-            Completion::Datagrams { .. } => {}
+            Completion::Datagrams { peer, local_ip, ecn, stride, data } => {
+                self.sessions.on_datagrams(now, (peer, local_ip), ecn, stride, data, &mut self.mesh);
+            }
             // What the bell was rung for is in the rings.
             Completion::Rung => {}
         }
@@ -133,6 +134,7 @@ impl Shard {
     /// Takes the letters, closes the turn, and leaves in [`Shard::operations`] what the driver is to do.
     pub fn end_of_turn(&mut self, now: Now) {
         self.sessions.sweep(now, &mut self.mesh);
+        self.sessions.serve_quic(now, &mut self.mesh);
         self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);
         for request in self.requests.drain(..) {
             match request {
@@ -150,7 +152,7 @@ impl Shard {
         for delivery in self.deliveries.drain(..) {
             self.sessions.on_delivery(now, delivery, &mut self.mesh);
         }
-        self.sessions.flush(&mut self.operations, &mut self.mesh);
+        self.sessions.flush(now, &mut self.operations, &mut self.mesh);
         self.mesh.flush(&mut self.operations);
         self.talk_to_plane(now);
     }
@@ -189,6 +191,7 @@ impl Shard {
         self.users.measure(&mut levels);
         Snapshot {
             sessions: self.sessions.counters,
+            quic: self.sessions.quic_counters(),
             conversations: self.conversations.counters,
             users: self.users.counters,
             conversations_owned: self.conversations.len(),
@@ -217,7 +220,8 @@ impl Shard {
         if self.mesh.has_backlog() || self.outlet.as_ref().is_some_and(Outlet::has_backlog) {
             return Some(BACKLOG_RETRY_MS);
         }
-        let due = [self.conversations.next_due_ms(now), self.users.next_ms(now)];
+        let due =
+            [self.conversations.next_due_ms(now), self.users.next_ms(now), self.sessions.next_quic_ms(now)];
         self.sessions.next_sweep_ms(now).into_iter().chain(due.into_iter().flatten()).min()
     }
 
@@ -233,6 +237,7 @@ impl Shard {
 
     /// Writes what was accepted and takes nothing more.
     pub fn stop(&mut self, now: Now) {
+        self.sessions.stop();
         self.conversations.release_reserved(now);
         self.conversations.log_mut().stop();
     }

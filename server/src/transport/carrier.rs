@@ -13,6 +13,8 @@ pub enum Carrier {
     WebSocket(Decoder),
     /// WebSocket over TLS.
     Secure(Box<Secure>),
+    /// A QUIC stream; what is partial is kept with it.
+    Quic,
 }
 
 const _: () = assert!(size_of::<Carrier>() <= 16, "every idle connection pays for it");
@@ -31,7 +33,7 @@ impl Carrier {
     /// TLS, where it is spoken.
     pub fn secure_mut(&mut self) -> Option<&mut Secure> {
         match self {
-            Carrier::WebSocket(_) => None,
+            Carrier::WebSocket(_) | Carrier::Quic => None,
             Carrier::Secure(secure) => Some(secure),
         }
     }
@@ -41,6 +43,12 @@ impl Carrier {
         match self {
             Carrier::WebSocket(decoder) => decoder,
             Carrier::Secure(secure) => &mut secure.decoder,
+            Carrier::Quic => unreachable!("frames on a stream have no WebSocket around them"),
         }
+    }
+
+    /// Whether it is a QUIC stream.
+    pub fn is_quic(&self) -> bool {
+        matches!(self, Carrier::Quic)
     }
 }

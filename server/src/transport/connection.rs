@@ -56,12 +56,12 @@ const _: () = assert!(size_of::<Connection>() <= 208, "every idle connection pay
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(id: ConnectionId, peer: SocketAddr, now_s: u32, carrier: Carrier) -> Self {
+    pub fn new(id: ConnectionId, peer: SocketAddr, now_s: u32, carrier: Carrier, stage: Stage) -> Self {
         Connection {
             id,
             queue: Queue::EMPTY,
             heard_s: now_s,
-            stage: Stage::Handshake(Vec::new()),
+            stage,
             carrier,
             stalled: None,
             subscriptions: Vec::new(),

@@ -42,6 +42,32 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u6
 const METRICS: &[Metric] = &[
     counter("ringwire_connections_accepted_total", "Connections accepted.", |s| s.sessions.accepted),
     gauge("ringwire_connections", "Connections open now.", |s| s.sessions.open),
+    gauge("ringwire_quic_connections", "QUIC connections now, those that begin or end included.", |s| {
+        s.quic.connections
+    }),
+    gauge("ringwire_quic_handshakes", "QUIC connections in handshake now.", |s| s.quic.handshakes),
+    counter("ringwire_quic_connections_accepted_total", "QUIC connections begun.", |s| s.quic.accepted),
+    counter(
+        "ringwire_quic_connections_refused_total",
+        "QUIC connections refused: there are too many.",
+        |s| s.quic.refused,
+    ),
+    counter("ringwire_quic_retries_total", "Clients asked to prove their address first.", |s| s.quic.retried),
+    counter(
+        "ringwire_quic_connections_overdue_total",
+        "QUIC connections that opened no stream in time.",
+        |s| s.quic.overdue,
+    ),
+    counter("ringwire_quic_datagrams_in_total", "Datagrams that came.", |s| s.quic.datagrams_in),
+    counter("ringwire_quic_datagrams_out_total", "Datagrams that left.", |s| s.quic.datagrams_out),
+    counter(
+        "ringwire_quic_strays_total",
+        "Datagrams passed on to the shard that has their connection.",
+        |s| s.quic.strays,
+    ),
+    counter("ringwire_quic_strays_dropped_total", "Of those, thrown away because it is behind.", |s| {
+        s.quic.strays_dropped
+    }),
     gauge("ringwire_sessions", "Sessions signed in now.", |s| s.sessions.signed_in),
     counter("ringwire_tls_handshakes_total", "TLS handshakes with certificate and signature.", |s| {
         s.sessions.tls_full

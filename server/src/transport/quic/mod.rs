@@ -1,0 +1,436 @@
+//! QUIC on `quinn-proto` (docs/decisions/0005): datagrams and time in, datagrams and events out.
+//!
+//! ```text
+//!   driver ──datagrams──► endpoint ──► connections ──streams──► Event, read ──► session
+//!   driver ◄──datagrams── flush ◄───── connections ◄──streams── write, page, tell ◄── session
+//! ```
+//!
+//! A connection has a slot behind those of the driver, so a session does not know which of the two it is on. The
+//! client opens one stream; what the session writes to it is frames behind each other (W-70). Answers to fetches
+//! go on streams of their own with a lower priority (`pages`), signs of the moment as datagrams where they fit.
+//! `arrivals` judges who may connect, `web` speaks as much HTTP/3 as WebTransport needs.
+//!
+//! Owner: the shard. Lifetime: the process; a connection lives from its first datagram until QUIC has drained it,
+//! the session on it from its first stream until either side closes.
+//!
+//! Invariants. Q-1: nobody is sent more than three times what came from an address that is not proven (quinn-proto
+//! counts). Q-2: connections in handshake are bounded, and beyond a lower bound an address has to prove itself
+//! before it costs memory. Q-3: what a peer can make us keep is bounded by the windows in `limits`. Q-4: an idle
+//! connection costs one entry in a heap and no turn.
+//!
+//! Absent: sockets, clocks, randomness (inputs), what frames mean, and anything of HTTP/3 beyond one request.
+
+mod arrivals;
+mod deadlines;
+mod ids;
+mod pages;
+mod peer;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn_proto::{ConnectionHandle, Endpoint, ServerConfig, Transmit, VarInt};
+use ringwire_driver::{ConnectionId, Datagrams, Operations, Outgoing};
+use ringwire_protocol::code::Code;
+use ringwire_protocol::frame::FrameReader;
+
+pub use arrivals::Stray;
+use deadlines::Deadlines;
+use ids::Ids;
+use peer::{Peer, Stage};
+use settings::{Dates, Keys, Patience};
+
+use crate::clock::Now;
+use crate::fanout::letter::ShardIndex;
+use crate::limits::{QUIC_TRANSMITS_PER_TURN, QUIC_TURN_BYTES};
+use crate::transport::tls::offer::Offer;
+
+/// Datagrams that the kernel cuts out of one send.
+const SEGMENTS_MAX: usize = 10;
+
+/// What happened to a connection that its session has to know.
+#[derive(Debug)]
+pub enum Event {
+    /// A client has opened its stream: a session may begin.
+    Opened(ConnectionId, SocketAddr),
+    /// There is something to [`Quic::read`].
+    Readable(ConnectionId),
+    /// The stream takes bytes again after it did not.
+    Writable(ConnectionId),
+    /// A datagram came: one frame.
+    Datagram(ConnectionId, Bytes),
+    /// What [`Quic::challenge`] asked for was answered.
+    Proven(ConnectionId),
+    /// The connection is over.
+    Lost(ConnectionId),
+}
+
+/// What QUIC counts; all since the process started, but for the first two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Connections now, those in handshake and those that drain included.
+    pub connections: u64,
+    /// Of those, in handshake.
+    pub handshakes: u64,
+    /// Connections begun.
+    pub accepted: u64,
+    /// Connections refused, because there are as many as there may be.
+    pub refused: u64,
+    /// Clients asked to prove their address first.
+    pub retried: u64,
+    /// Connections that did not become a session in time.
+    pub overdue: u64,
+    /// Datagrams that came.
+    pub datagrams_in: u64,
+    /// Datagrams that left.
+    pub datagrams_out: u64,
+    /// Datagrams passed on to the shard that has their connection.
+    pub strays: u64,
+    /// Of those, thrown away because that shard is behind.
+    pub strays_dropped: u64,
+}
+
+/// What a shard's QUIC begins with.
+pub struct Setup {
+    /// The certificates.
+    pub offer: Offer,
+    /// Keys and seeds.
+    pub keys: Keys,
+    /// Time-outs.
+    pub patience: Patience,
+    /// Which shard this is, and of how many.
+    pub shard: ShardIndex,
+    /// See above.
+    pub shards: ShardIndex,
+    /// The first slot that no connection of the driver has.
+    pub first_slot: u32,
+    /// Connections at a time.
+    pub connections_max: u32,
+    /// Longest frame, bytes.
+    pub frame_bytes_max: usize,
+    /// The instant at which the shards' monotonic clock stood at 0.
+    pub base: Instant,
+}
+
+/// All QUIC connections of a shard.
+pub struct Quic {
+    setup: Setup,
+    endpoint: Endpoint,
+    ids: Ids,
+    dates: Arc<Dates>,
+    server: Arc<ServerConfig>,
+    /// What `server` was made of, to see whether the certificates have changed.
+    crypto: Arc<rustls::ServerConfig>,
+    /// By the endpoint's handle.
+    peers: Vec<Option<Box<Peer>>>,
+    generations: Vec<u32>,
+    deadlines: Deadlines,
+    /// Those with something to send or to say to the endpoint; each once.
+    touched: VecDeque<u32>,
+    events: VecDeque<Event>,
+    out: Datagrams,
+    scratch: Vec<u8>,
+    unvalidated: usize,
+    draining: bool,
+    /// What happened, for the operator.
+    pub counters: Counters,
+}
+
+impl Quic {
+    /// No connections yet.
+    ///
+    /// # Errors
+    /// Where the certificates' configuration cannot speak QUIC.
+    pub fn new(mut setup: Setup) -> Result<Self, String> {
+        let ids = Ids::new(setup.keys.secret, setup.keys.seed, setup.shard);
+        let crypto = Arc::clone(&setup.offer.current().quic);
+        let dates = Arc::new(Dates::default());
+        let server = settings::server(&setup.keys, &dates, setup.patience, Arc::clone(&crypto))
+            .map_err(|error| error.to_string())?;
+        let config = Arc::new(settings::endpoint(&setup.keys, ids.clone()));
+        // The driver's sockets never let a datagram be cut on its way, so its length can be found out by trying.
+        let endpoint = Endpoint::new(config, Some(Arc::clone(&server)), true, None);
+        Ok(Quic {
+            setup,
+            endpoint,
+            ids,
+            dates,
+            server,
+            crypto,
+            peers: Vec::new(),
+            generations: Vec::new(),
+            deadlines: Deadlines::default(),
+            touched: VecDeque::new(),
+            events: VecDeque::new(),
+            out: Datagrams::default(),
+            scratch: Vec::new(),
+            unvalidated: 0,
+            draining: false,
+            counters: Counters::default(),
+        })
+    }
+
+    fn instant(&self, now: Now) -> Instant {
+        self.setup.base + Duration::from_nanos(now.monotonic_ns)
+    }
+
+    /// Takes nobody new.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// What happened next. To be asked until there is nothing.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether something is to be sent that nothing has to happen for.
+    pub fn has_due(&self) -> bool {
+        !self.touched.is_empty() || !self.events.is_empty()
+    }
+
+    /// When a connection has to be looked at, milliseconds from now.
+    pub fn next_ms(&self, now: Now) -> Option<u64> {
+        let at_ns = self.deadlines.next_ns()?;
+        Some(at_ns.saturating_sub(now.monotonic_ns).div_ceil(1_000_000))
+    }
+
+    /// Looks at those whose deadline has come.
+    pub fn on_time(&mut self, now: Now) {
+        let instant = self.instant(now);
+        while let Some((index, generation, fired)) = self.deadlines.pop(now.monotonic_ns) {
+            let Some(peer) = self.peers.get_mut(index as usize).and_then(Option::as_deref_mut) else {
+                continue;
+            };
+            if peer.id.generation != generation || peer.scheduled != fired {
+                continue;
+            }
+            peer.scheduled = deadlines::Scheduled::default();
+            if peer.connection.poll_timeout().is_some_and(|at| at <= instant) {
+                peer.connection.handle_timeout(instant);
+            }
+            if peer.until_ns <= now.monotonic_ns {
+                peer.until_ns = u64::MAX;
+                self.counters.overdue += 1;
+                self.lose(instant, index, Code::HANDSHAKE_TIMEOUT, Code::HANDSHAKE_TIMEOUT.name());
+            }
+            self.touch(index);
+            self.attend(instant, index);
+        }
+    }
+
+    /// The peer of a connection that a session may still use.
+    fn open_peer(&mut self, id: ConnectionId) -> Option<(u32, &mut Peer)> {
+        let index = id.slot.checked_sub(self.setup.first_slot)?;
+        let peer = self.peers.get_mut(index as usize)?.as_deref_mut()?;
+        (peer.id == id && peer.stage == Stage::Open).then_some((index, peer))
+    }
+
+    fn touch(&mut self, index: u32) {
+        if let Some(peer) = self.peers[index as usize].as_deref_mut()
+            && !std::mem::replace(&mut peer.is_touched, true)
+        {
+            self.touched.push_back(index);
+        }
+    }
+
+    /// Whether what is read now came before the handshake was complete, so that somebody may have sent it again.
+    pub fn is_early(&mut self, id: ConnectionId) -> bool {
+        self.open_peer(id).is_some_and(|(_, peer)| peer.connection.is_handshaking())
+    }
+
+    /// The next bytes of the stream; none while what came early is held back.
+    pub fn read(&mut self, now: Now, id: ConnectionId) -> Option<Bytes> {
+        let (index, peer) = self.open_peer(id)?;
+        let read = peer.read();
+        if peer.has_ended {
+            // It is gone, as one that closes its WebSocket.
+            let instant = self.instant(now);
+            self.lose(instant, index, Code::NORMAL, "");
+        }
+        self.touch(index);
+        read
+    }
+
+    /// Keeps bytes that came early until the handshake is complete.
+    pub fn hold(&mut self, id: ConnectionId, frame: &[u8], rest: &[u8]) {
+        if let Some((_, peer)) = self.open_peer(id) {
+            peer.held = [frame, rest].concat();
+        }
+    }
+
+    /// Lends what cuts the stream into frames.
+    pub fn take_reader(&mut self, id: ConnectionId) -> Option<FrameReader> {
+        let frame_bytes_max = self.setup.frame_bytes_max;
+        let (_, peer) = self.open_peer(id)?;
+        Some(std::mem::replace(&mut peer.reader, FrameReader::new(frame_bytes_max)))
+    }
+
+    /// Takes it back.
+    pub fn return_reader(&mut self, id: ConnectionId, reader: FrameReader) {
+        if let Some((_, peer)) = self.open_peer(id) {
+            peer.reader = reader;
+        }
+    }
+
+    /// Writes to the stream; how many bytes were taken. All of them where the connection is over.
+    pub fn write(&mut self, id: ConnectionId, bytes: &Bytes) -> usize {
+        let Some((index, peer)) = self.open_peer(id) else { return bytes.len() };
+        let taken = peer.write(bytes);
+        self.touch(index);
+        taken
+    }
+
+    /// Sends a frame as a datagram; whether that can be.
+    pub fn tell(&mut self, id: ConnectionId, frame: &Bytes) -> bool {
+        let Some((index, peer)) = self.open_peer(id) else { return true };
+        let told = peer.tell(frame);
+        self.touch(index);
+        told
+    }
+
+    /// Sends an answer to a fetch on a stream of its own, behind what is live. A `Gap` goes before the page that it
+    /// is about, on the same stream.
+    pub fn page(&mut self, id: ConnectionId, frame: Bytes, is_last: bool) {
+        let Some((index, peer)) = self.open_peer(id) else { return };
+        peer.pages.get_or_insert_default().push(frame, is_last);
+        peer.advance_pages();
+        self.touch(index);
+    }
+
+    /// Bytes of answers to fetches that the client has not taken.
+    pub fn page_bytes(&mut self, id: ConnectionId) -> usize {
+        self.open_peer(id).and_then(|(_, peer)| peer.pages.as_ref()).map_or(0, |pages| pages.bytes())
+    }
+
+    /// Asks the peer for a sign of life: a stream of nothing, whose acknowledgement is the answer. Where the client
+    /// allows no streams, it is taken to live.
+    pub fn challenge(&mut self, id: ConnectionId) {
+        let Some((index, peer)) = self.open_peer(id) else { return };
+        if !peer.challenge() {
+            self.events.push_back(Event::Proven(id));
+        }
+        self.touch(index);
+    }
+
+    /// Closes with a code (W-25), behind what was written, as far as the path takes it now.
+    pub fn close(&mut self, now: Now, id: ConnectionId, code: u16, reason: &str) {
+        let instant = self.instant(now);
+        let Some((index, _)) = self.open_peer(id) else { return };
+        self.transmit(instant, index);
+        self.end(instant, index, code, reason);
+        self.touch(index);
+    }
+
+    /// Closes from here, and tells the session.
+    fn lose(&mut self, instant: Instant, index: u32, code: Code, reason: &str) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        if peer.stage == Stage::Open {
+            self.events.push_back(Event::Lost(peer.id));
+        }
+        self.end(instant, index, code.number(), reason);
+    }
+
+    fn end(&mut self, instant: Instant, index: u32, code: u16, reason: &str) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        peer.stage = Stage::Over;
+        peer.until_ns = u64::MAX;
+        peer.forget();
+        let reason = Bytes::copy_from_slice(reason.as_bytes());
+        peer.connection.close(instant, VarInt::from_u32(u32::from(code)), reason);
+        self.end_handshake(index);
+    }
+
+    /// Hands over what is to be sent; beyond a turn's worth, the rest waits for the next.
+    pub fn flush(&mut self, now: Now, operations: &mut Operations) {
+        let instant = self.instant(now);
+        for _ in 0..self.touched.len() {
+            if self.out.bytes.len() >= QUIC_TURN_BYTES {
+                break;
+            }
+            let Some(index) = self.touched.pop_front() else { break };
+            let Some(peer) = self.peers[index as usize].as_deref_mut() else { continue };
+            peer.is_touched = false;
+            // What was asked for since may have something to say to the endpoint.
+            self.attend(instant, index);
+            if self.transmit(instant, index) {
+                self.touch(index);
+            }
+            self.settle(index, instant);
+        }
+        self.counters.datagrams_out +=
+            self.out.list.iter().map(|out| out.bytes.div_ceil(out.segment_bytes.max(1)) as u64).sum::<u64>();
+        if operations.datagrams.list.is_empty() {
+            std::mem::swap(&mut operations.datagrams, &mut self.out);
+        }
+    }
+
+    /// Takes what a connection may send now; whether there is more.
+    fn transmit(&mut self, instant: Instant, index: u32) -> bool {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return false };
+        for _ in 0..QUIC_TRANSMITS_PER_TURN {
+            self.scratch.clear();
+            let Some(transmit) = peer.connection.poll_transmit(instant, SEGMENTS_MAX, &mut self.scratch)
+            else {
+                return false;
+            };
+            put(&mut self.out, &transmit, &self.scratch);
+        }
+        true
+    }
+
+    /// Notes when to look at a connection again.
+    fn settle(&mut self, index: u32, instant: Instant) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let timeout = peer.connection.poll_timeout().map(|timeout| {
+            // Not in the past: `on_time` would find it again and again in one turn.
+            let at = timeout.max(instant).saturating_duration_since(self.setup.base);
+            u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+        });
+        let at_ns = timeout.unwrap_or(u64::MAX).min(peer.until_ns);
+        if at_ns != u64::MAX {
+            self.deadlines.set(&mut peer.scheduled, index, peer.id.generation, at_ns);
+        }
+    }
+
+    /// Lets a connection and the endpoint talk, and says what happened.
+    fn attend(&mut self, instant: Instant, index: u32) {
+        loop {
+            let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+            while let Some(event) = peer.connection.poll_endpoint_events() {
+                if let Some(event) = self.endpoint.handle_event(ConnectionHandle(index as usize), event) {
+                    peer.connection.handle_event(event);
+                }
+            }
+            let Some(event) = peer.connection.poll() else { break };
+            self.on_event(instant, index, event);
+        }
+        // The endpoint gives the handle to the next who comes.
+        if self.peers[index as usize].as_deref().is_some_and(|peer| peer.connection.is_drained()) {
+            self.end_handshake(index);
+            self.peers[index as usize] = None;
+            self.generations[index as usize] = self.generations[index as usize].wrapping_add(1);
+            self.counters.connections -= 1;
+        }
+    }
+}
+
+/// Adds datagrams to those that leave.
+fn put(out: &mut Datagrams, transmit: &Transmit, bytes: &[u8]) {
+    let (start, bytes) = (out.bytes.len(), &bytes[..transmit.size]);
+    out.bytes.extend_from_slice(bytes);
+    out.list.push(Outgoing {
+        destination: transmit.destination,
+        source: transmit.src_ip,
+        ecn: transmit.ecn.map_or(0, |ecn| ecn as u8),
+        segment_bytes: transmit.segment_size.unwrap_or(bytes.len()),
+        start,
+        bytes: bytes.len(),
+    });
+}

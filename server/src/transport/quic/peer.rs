@@ -1,0 +1,277 @@
+//! One QUIC connection: its stream, its datagrams, and what QUIC says about them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::crypto::rustls::HandshakeData;
+use quinn_proto::{Connection, Dir, ReadError, SendDatagramError, StreamEvent, StreamId, VarInt, WriteError};
+use ringwire_driver::ConnectionId;
+use ringwire_protocol::code::Code;
+use ringwire_protocol::frame::FrameReader;
+
+use super::deadlines::Scheduled;
+use super::pages::Pages;
+use super::{Event, Quic};
+
+/// Bytes that one read takes: a turn's frames of nearly every client.
+const READ_BYTES: usize = 16 * 1024;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// No stream yet.
+    Waiting,
+    /// A session is on it.
+    Open,
+    /// Closed from one side or the other; QUIC still answers what comes late.
+    Over,
+}
+
+pub(super) struct Peer {
+    pub(super) connection: Connection,
+    pub(super) id: ConnectionId,
+    pub(super) stage: Stage,
+    /// Where it began; it may have moved since.
+    address: SocketAddr,
+    /// The client's stream.
+    live: Option<StreamId>,
+    /// The client has closed its stream.
+    pub(super) has_ended: bool,
+    /// The last write was cut short.
+    is_blocked: bool,
+    pub(super) reader: FrameReader,
+    /// Bytes that came early and have to wait.
+    pub(super) held: Vec<u8>,
+    pub(super) pages: Option<Box<Pages>>,
+    /// The stream of nothing whose acknowledgement is a sign of life.
+    proof: Option<StreamId>,
+    pub(super) scheduled: Scheduled,
+    /// Until when it has to have a stream, nanoseconds on the monotonic clock.
+    pub(super) until_ns: u64,
+    pub(super) is_touched: bool,
+    is_handshaking: bool,
+    is_validated: bool,
+}
+
+impl Peer {
+    pub(super) fn new(
+        id: ConnectionId,
+        connection: Connection,
+        address: SocketAddr,
+        is_validated: bool,
+        until_ns: u64,
+        frame_bytes_max: usize,
+    ) -> Self {
+        Peer {
+            connection,
+            id,
+            stage: Stage::Waiting,
+            address,
+            live: None,
+            has_ended: false,
+            is_blocked: false,
+            reader: FrameReader::new(frame_bytes_max),
+            held: Vec::new(),
+            pages: None,
+            proof: None,
+            scheduled: Scheduled::default(),
+            until_ns,
+            is_touched: false,
+            is_handshaking: true,
+            is_validated,
+        }
+    }
+
+    /// Gives back what only a session needs.
+    pub(super) fn forget(&mut self) {
+        self.held = Vec::new();
+        self.pages = None;
+        self.reader = FrameReader::new(0);
+    }
+
+    pub(super) fn read(&mut self) -> Option<Bytes> {
+        if !self.held.is_empty() {
+            let is_early = self.connection.is_handshaking();
+            return (!is_early).then(|| Bytes::from(std::mem::take(&mut self.held)));
+        }
+        let mut stream = self.connection.recv_stream(self.live?);
+        let mut chunks = stream.read(true).ok()?;
+        let read = chunks.next(READ_BYTES);
+        // Whether a frame is due for it is found out by asking for one.
+        let _ = chunks.finalize();
+        match read {
+            Ok(Some(chunk)) => Some(chunk.bytes),
+            Err(ReadError::Blocked) => None,
+            // Its work is done, or it says that it is not interested any more.
+            Ok(None) | Err(ReadError::Reset(_)) => {
+                self.has_ended = true;
+                None
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &Bytes) -> usize {
+        let Some(live) = self.live else { return bytes.len() };
+        let mut rest = [bytes.clone()];
+        let mut stream = self.connection.send_stream(live);
+        // Until nothing is taken: only then is it told when the stream takes more.
+        while !rest[0].is_empty() {
+            match stream.write_chunks(&mut rest) {
+                Ok(_) => {}
+                Err(WriteError::Blocked) => {
+                    self.is_blocked = true;
+                    break;
+                }
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return bytes.len(),
+            }
+        }
+        bytes.len() - rest[0].len()
+    }
+
+    pub(super) fn tell(&mut self, frame: &Bytes) -> bool {
+        match self.connection.datagrams().send(frame.clone(), true) {
+            Ok(()) => true,
+            // Older ones make room, so it is never blocked.
+            Err(SendDatagramError::Blocked(_)) => true,
+            Err(
+                SendDatagramError::UnsupportedByPeer
+                | SendDatagramError::Disabled
+                | SendDatagramError::TooLarge,
+            ) => false,
+        }
+    }
+
+    pub(super) fn challenge(&mut self) -> bool {
+        let Some(id) = self.connection.streams().open(Dir::Uni) else { return false };
+        // Fails for a stream that is closed only, and this one is new.
+        let _ = self.connection.send_stream(id).finish();
+        self.proof = Some(id);
+        true
+    }
+
+    /// Has answers to fetches go on, where there are any.
+    pub(super) fn advance_pages(&mut self) {
+        if let Some(pages) = &mut self.pages {
+            pages.advance(&mut self.connection, &[]);
+            if pages.is_empty() {
+                self.pages = None;
+            }
+        }
+    }
+}
+
+impl Quic {
+    pub(super) fn on_event(&mut self, instant: Instant, index: u32, event: quinn_proto::Event) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        match event {
+            quinn_proto::Event::HandshakeDataReady => {
+                let data = peer.connection.crypto_session().handshake_data();
+                let protocol = data
+                    .and_then(|data| data.downcast::<HandshakeData>().ok())
+                    .and_then(|data| data.protocol);
+                tracing::trace!(peer = %peer.address, ?protocol, "QUIC handshake");
+            }
+            quinn_proto::Event::Connected => {
+                self.end_handshake(index);
+                let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+                if peer.stage == Stage::Open {
+                    peer.until_ns = u64::MAX;
+                    // What had to wait for this, and what came behind it.
+                    self.events.push_back(Event::Readable(peer.id));
+                }
+            }
+            quinn_proto::Event::ConnectionLost { reason } => {
+                tracing::debug!(peer = %peer.address, %reason, "QUIC connection lost");
+                if peer.stage == Stage::Open {
+                    self.events.push_back(Event::Lost(peer.id));
+                }
+                peer.stage = Stage::Over;
+                peer.until_ns = u64::MAX;
+                peer.forget();
+                self.end_handshake(index);
+            }
+            quinn_proto::Event::Stream(event) => self.on_stream(instant, index, event),
+            quinn_proto::Event::DatagramReceived => {
+                while let Some(bytes) = peer.connection.datagrams().recv() {
+                    if peer.stage == Stage::Open {
+                        self.events.push_back(Event::Datagram(peer.id, bytes));
+                    }
+                }
+            }
+            quinn_proto::Event::DatagramsUnblocked => {}
+        }
+    }
+
+    /// The connection counts as one in handshake no longer.
+    pub(super) fn end_handshake(&mut self, index: u32) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        if std::mem::replace(&mut peer.is_handshaking, false) {
+            self.counters.handshakes -= 1;
+            self.unvalidated -= usize::from(!peer.is_validated);
+        }
+    }
+
+    fn on_stream(&mut self, instant: Instant, index: u32, event: StreamEvent) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        match event {
+            StreamEvent::Opened { dir } => self.on_opened(instant, index, dir),
+            StreamEvent::Readable { id } if Some(id) == peer.live => {
+                self.events.push_back(Event::Readable(peer.id));
+            }
+            StreamEvent::Writable { id } if Some(id) == peer.live => {
+                if std::mem::replace(&mut peer.is_blocked, false) {
+                    self.events.push_back(Event::Writable(peer.id));
+                }
+            }
+            StreamEvent::Writable { id } => {
+                if let Some(pages) = &mut peer.pages {
+                    pages.on_writable(&mut peer.connection, id);
+                }
+                peer.advance_pages();
+            }
+            StreamEvent::Finished { id } if Some(id) == peer.proof => {
+                peer.proof = None;
+                self.events.push_back(Event::Proven(peer.id));
+            }
+            StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
+                let stopped = matches!(event, StreamEvent::Stopped { .. });
+                if Some(id) == peer.live {
+                    // A client that does not want to hear anything is gone.
+                    return self.lose(instant, index, Code::NORMAL, "");
+                }
+                if let Some(pages) = &mut peer.pages {
+                    pages.on_end(&mut peer.connection, id, stopped);
+                }
+                peer.advance_pages();
+            }
+            StreamEvent::Available { .. } => peer.advance_pages(),
+            StreamEvent::Readable { .. } => {}
+        }
+    }
+
+    /// The client opened streams: the first is the one it speaks on, and there is no other.
+    fn on_opened(&mut self, instant: Instant, index: u32, dir: Dir) {
+        loop {
+            let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+            let Some(id) = peer.connection.streams().accept(dir) else { return };
+            if dir == Dir::Uni || peer.stage != Stage::Waiting {
+                // Each is told to stop, so that it is not left with a window of bytes until the end.
+                let code = VarInt::from_u32(u32::from(Code::UNEXPECTED_FRAME.number()));
+                let _ = peer.connection.recv_stream(id).stop(code);
+                if peer.stage != Stage::Over {
+                    let reason = "the client has one stream, and opened another";
+                    self.lose(instant, index, Code::UNEXPECTED_FRAME, reason);
+                }
+                continue;
+            }
+            peer.live = Some(id);
+            peer.stage = Stage::Open;
+            if !peer.is_handshaking {
+                peer.until_ns = u64::MAX;
+            }
+            self.events.push_back(Event::Opened(peer.id, peer.address));
+            self.events.push_back(Event::Readable(peer.id));
+        }
+    }
+}
