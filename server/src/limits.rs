@@ -265,6 +265,10 @@ pub const WAKE_RING: usize = 4096;
 /// counted; the user is not woken in that conversation before he has been back.
 pub const WAKE_BACKLOG: usize = 64 * 1024;
 
+/// Notices to one shard that segments of the journal are given up. Full: nothing more is given up until it has taken
+/// them.
+pub const RETIRED_RING: usize = 8;
+
 /// A session may say how its device is woken this often, milliseconds, after so many times at once. More: refused
 /// with the time to wait; each is a note in the journal.
 pub const REGISTER_INTERVAL_MS: u64 = 1000;

@@ -44,6 +44,8 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("heads", counts.heads),
         ("faults of peers", counts.faults),
         ("broken connections", counts.cuts),
+        ("segments that were given up", counts.given_up),
+        ("gaps over what has expired", counts.expired),
     ] {
         assert!(often > 5, "{what}: {often} in {WORLDS} worlds");
     }

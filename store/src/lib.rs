@@ -26,7 +26,10 @@ mod recovery;
 mod segment;
 mod verify;
 
-pub use checkpoint::{CheckpointConfig, CheckpointError, CheckpointReport, Checkpointer, StateFold, When};
+pub use checkpoint::{
+    CheckpointConfig, CheckpointError, CheckpointReport, Checkpointer, Floor, Retention, Retired, StateFold,
+    When,
+};
 pub use files::{DiskFiles, Files};
 pub use format::header::VERSION;
 pub use history::{Direction, Entry, FetchError, History, HistoryConfig, HistoryOp, Page, Query};

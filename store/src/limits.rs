@@ -52,6 +52,9 @@ const _: () = assert!(
 pub const CHECKPOINT_AFTER_BYTES: u64 = 128 << 20;
 /// Segments that one merge takes in, bytes. Bounds how long it runs.
 pub const CHECKPOINT_INPUT_BYTES: u64 = 1 << 30;
+/// Segments that are looked at once for what need not be kept, bytes; but of each shard one. Bounds how long it runs,
+/// and what is remembered of the conversations in them.
+pub const RETIRE_INPUT_BYTES: u64 = 256 << 20;
 /// Records that one merge takes in. It remembers the conversations they belong to, 16 bytes each: 64 MB if
 /// every one belongs to another.
 pub const CHECKPOINT_INPUT_RECORDS: u64 = 4 << 20;

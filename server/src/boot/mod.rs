@@ -35,7 +35,7 @@ use crate::store::recovery;
 use crate::transport::quic::Quic;
 use crate::user::Users;
 use banner::Served;
-use checkpoints::Checkpoints;
+use checkpoints::{Checkpoints, Keeping};
 use clock::Clock;
 use control::{Control, Report};
 
@@ -150,8 +150,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         .enable_all()
         .build()
         .map_err(BootError::system("start the main thread's runtime"))?;
-    let checkpoints =
-        Checkpoints::start(Arc::clone(&files)).map_err(BootError::system("start the checkpoint thread"))?;
+    let keeping = Keeping { rules: config.retention, sweep: config.retention_sweep, clock };
+    let (checkpoints, retirements) = Checkpoints::start(Arc::clone(&files), keeping, shards)
+        .map_err(BootError::system("start the checkpoint thread"))?;
     let (control, reports) = Control::new(shards);
     let all_hung = Arc::new(Barrier::new(usize::from(shards)));
     let mut threads = Vec::new();
@@ -159,8 +160,8 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let has_quic = quic.iter().any(Option::is_some);
     let meshes = mesh::meshes(shards, &config.limits);
     let (outlets, ends) = exchange::exchange(shards);
-    for (((((mesh, outlet), mut recovered), listener), quic), index) in
-        meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(quic).zip(0..)
+    for ((((((mesh, outlet), mut recovered), listener), quic), retirements), index) in
+        meshes.into_iter().zip(outlets).zip(recovered).zip(listeners).zip(quic).zip(retirements).zip(0..)
     {
         let (datagrams, quic) = quic.unzip();
         recovered.log.notify_seals(checkpoints.on_sealed());
@@ -191,7 +192,9 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
                 });
                 let sessions = Sessions::new(index, terms).with_quic(quic);
                 let users = Users::new(recovered.users, active_within).with_memberships(recovered.belongs);
-                Shard::new(mesh, sessions, conversations, users).with_outlet(outlet)
+                Shard::new(mesh, sessions, conversations, users)
+                    .with_outlet(outlet)
+                    .with_retirements(retirements)
             }),
             clock,
             drain: config.drain,

@@ -62,11 +62,16 @@ pub struct Media {
 }
 
 impl Media {
-    /// Gives every setting its type; `None`: media sharing is off.
+    /// Gives every setting its type; `None`: media sharing is off. `kept`: how long any message is kept, if not for
+    /// ever.
     ///
     /// # Errors
     /// The first setting that cannot be used, and where it was said.
-    pub(super) fn from_values(values: &Values, data: &std::path::Path) -> Result<Option<Self>, ConfigFault> {
+    pub(super) fn from_values(
+        values: &Values,
+        data: &std::path::Path,
+        kept: Option<Duration>,
+    ) -> Result<Option<Self>, ConfigFault> {
         let store = values.text("media.store").0.to_owned();
         if store == "off" {
             return Ok(None);
@@ -94,6 +99,10 @@ impl Media {
             retention: values.parse("media.retention", positive)?,
             sweep: values.parse("media.sweep", positive)?,
         };
+        // What no message refers to any more is of no use. A message comes after its object, and not much later than an
+        // upload may take.
+        let kept = kept.map_or(Duration::MAX, |kept| kept.saturating_add(media.upload_expires));
+        let media = Media { retention: media.retention.min(kept), ..media };
         if media.bytes_max > media.spool_bytes {
             return Err(fault(
                 "media.spool_bytes",
@@ -150,7 +159,7 @@ mod tests {
         for (name, text) in settings {
             values.set(name, text, "test").expect("known");
         }
-        Media::from_values(&values, "data".as_ref())
+        Media::from_values(&values, "data".as_ref(), None)
     }
 
     #[test]

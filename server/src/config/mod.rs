@@ -17,6 +17,8 @@ use std::time::Duration;
 use ringwire_driver::Kind as DriverKind;
 use settings::{Kind, SETTINGS};
 
+use crate::store::retention::{Kept, Rules};
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{place}: {what}")]
@@ -201,6 +203,10 @@ pub struct Config {
     pub segment: u32,
     /// Start although messages are damaged.
     pub accept_corruption: bool,
+    /// What is kept of conversations.
+    pub retention: Rules,
+    /// How often one looks whether there is something that is not.
+    pub retention_sweep: Duration,
     /// Media sharing; `None`: it is off.
     pub media: Option<media::Media>,
     /// Filter of the log.
@@ -234,8 +240,17 @@ impl Config {
             ..Default::default()
         };
         let data = values.path("serve.data").unwrap_or_else(|| "ringwire-data".into());
+        let kept = |age, messages| -> Result<Kept, ConfigFault> {
+            Ok(Kept { age: values.parse(age, value::duration)?, messages: values.number(messages)? })
+        };
+        let retention = Rules {
+            direct: kept("retention.direct_age", "retention.direct_messages")?,
+            group: kept("retention.group_age", "retention.group_messages")?,
+        };
         let config = Config {
-            media: media::Media::from_values(values, &data)?,
+            media: media::Media::from_values(values, &data, retention.age_max())?,
+            retention,
+            retention_sweep: values.parse("retention.sweep", value::duration)?.max(RETENTION_SWEEP_MIN),
             listen: values.parse("serve.listen", address)?,
             plane: values.parse("serve.plane", plane_address)?,
             admin_key_file: values.path("plane.admin_key_file"),
@@ -273,6 +288,9 @@ impl Config {
         Ok(config)
     }
 }
+
+/// Each look reads at least one journal file of each shard.
+const RETENTION_SWEEP_MIN: Duration = Duration::from_secs(1);
 
 fn size_within(min: u64, max: u64) -> impl FnOnce(&str) -> Result<u64, String> {
     move |text| {

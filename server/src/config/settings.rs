@@ -206,6 +206,26 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row("store.cache", Kind::Size, "32 MiB", "Recent messages kept in memory, per shard."),
     row(
+        "retention.group_age",
+        Kind::Duration,
+        "0s",
+        "How long messages of groups are kept; 0s: for ever. Whole journal files go, when nothing in them is kept.",
+    ),
+    row(
+        "retention.group_messages",
+        Kind::Number,
+        "0",
+        "How many of the newest are kept of each group; 0: all.",
+    ),
+    row("retention.direct_age", Kind::Duration, "0s", "The same of conversations of two; 0s: for ever."),
+    row(
+        "retention.direct_messages",
+        Kind::Number,
+        "0",
+        "How many of the newest are kept of each conversation of two; 0: all.",
+    ),
+    row("retention.sweep", Kind::Duration, "10m", "How often one looks whether journal files can go."),
+    row(
         "media.store",
         Kind::Text,
         "",

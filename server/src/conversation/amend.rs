@@ -95,6 +95,12 @@ fn find(conversation: &Conversation, reference: u64) -> Result<Found, Refusal> {
     if reference == 0 || reference > conversation.visible {
         return Err(missing());
     }
+    if reference <= conversation.state.expired {
+        return Err(Refusal::new(
+            Code::BAD_REFERENCE,
+            "the message that is referred to is not kept any more",
+        ));
+    }
     if let Some(frame) = conversation.tail.from(reference).and_then(|mut frames| frames.next()) {
         return Referred::of_frame(frame).map(Found::Known);
     }

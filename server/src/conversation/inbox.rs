@@ -40,7 +40,7 @@ impl Conversations {
             head: conversation.visible,
             read: standing.read,
             delivered: standing.delivered,
-            unread: conversation.visible.saturating_sub(standing.read),
+            unread: state.unread(conversation.visible, standing.read),
             time_ms: state.time_ms,
             muted_until_ms: standing.muted_until_ms,
             role: member.role,

@@ -164,7 +164,7 @@ impl Conversations {
             name: &conversation.state.name,
             role,
             head: conversation.visible,
-            first: 1,
+            first: conversation.state.first(),
             client_sequence,
             members_count: u32::try_from(conversation.state.members.len()).unwrap_or(u32::MAX),
             members: members.as_slice().into(),

@@ -13,7 +13,11 @@
 
 mod levels;
 
+use std::sync::Arc;
+
 use ringwire_driver::{Completion, Operations};
+use ringwire_ring::Receiver;
+use ringwire_store::Retired;
 
 pub use levels::Levels;
 
@@ -38,6 +42,8 @@ pub struct Shard {
     users: Users,
     /// The way to the plane; none in worlds that have no plane.
     outlet: Option<Outlet>,
+    /// Segments of the journal that are given up; none in worlds that tell it otherwise.
+    retirements: Option<Receiver<Arc<Retired>>>,
     operations: Operations,
     /// Letters of this turn; kept for their memory.
     requests: Vec<Request>,
@@ -54,6 +60,7 @@ impl Shard {
             conversations,
             users,
             outlet: None,
+            retirements: None,
             operations: Operations::default(),
             requests: Vec::new(),
             deliveries: Vec::new(),
@@ -66,6 +73,18 @@ impl Shard {
     pub fn with_outlet(mut self, outlet: Option<Outlet>) -> Self {
         self.outlet = outlet;
         self
+    }
+
+    /// Connects the shard with whoever gives up segments.
+    #[must_use]
+    pub fn with_retirements(mut self, retirements: Receiver<Arc<Retired>>) -> Self {
+        self.retirements = Some(retirements);
+        self
+    }
+
+    /// Segments are given up, and their files are about to be removed.
+    pub fn on_retired(&mut self, retired: &Retired) {
+        self.conversations.on_retired(retired);
     }
 
     /// Which shard this is.
@@ -133,6 +152,10 @@ impl Shard {
 
     /// Takes the letters, closes the turn, and leaves in [`Shard::operations`] what the driver is to do.
     pub fn end_of_turn(&mut self, now: Now) {
+        // Before any request: what is gone is not read any more.
+        while let Some(retired) = self.retirements.as_mut().and_then(Receiver::recv) {
+            self.on_retired(&retired);
+        }
         self.sessions.sweep(now, &mut self.mesh);
         self.sessions.serve_quic(now, &mut self.mesh);
         self.mesh.take_requests(LETTERS_PER_TURN, &mut self.requests);

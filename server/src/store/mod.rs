@@ -7,6 +7,7 @@
 
 mod fold;
 pub mod recovery;
+pub mod retention;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +18,7 @@ use foldhash::fast::RandomState;
 use ringwire_driver::{FileId, Job, Operation, Operations};
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_store::{
-    Files, History, HistoryConfig, HistoryOp, Journal, JournalOp, Record, RecordKind, SegmentId,
+    Files, Floor, History, HistoryConfig, HistoryOp, Journal, JournalOp, Record, RecordKind, SegmentId,
 };
 
 pub(crate) use fold::message;
@@ -379,6 +380,12 @@ impl Log {
             return Step::Failed;
         }
         otherwise
+    }
+
+    /// Segments below `floor` are about to be removed: nothing is read from them any more.
+    pub fn retire(&mut self, floor: &Floor) {
+        self.journal.retire(floor);
+        self.history.retire(floor);
     }
 
     /// Asks for entries of a conversation; answered by [`Log::take_fetched`] under the same tag.

@@ -19,9 +19,16 @@ pub struct Listing {
     /// When the newest message of the entry before was accepted, while the whole is coming.
     last_ms: Option<u64>,
     is_whole: bool,
+    /// Not everything is kept.
+    expires: bool,
 }
 
 impl Listing {
+    /// Nothing was told yet; `expires`: not everything is kept.
+    pub fn new(expires: bool) -> Self {
+        Listing { expires, ..Listing::default() }
+    }
+
     /// A frame has come.
     ///
     /// # Errors
@@ -35,7 +42,10 @@ impl Listing {
                 self.entries.remove(&id);
                 continue;
             }
-            BROKEN.holds(entry.read <= entry.head && entry.unread == entry.head - entry.read, || {
+            // What is not kept any more is not unread.
+            let unread = entry.head.saturating_sub(entry.read);
+            let fits = entry.unread == unread || self.expires && entry.unread < unread;
+            BROKEN.holds(entry.read <= entry.head && fits, || {
                 format!("{id} has {} unread, read to {} of {}", entry.unread, entry.read, entry.head)
             })?;
             let known = self.entries.insert(id, (entry.head, entry.unread));

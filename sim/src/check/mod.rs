@@ -17,6 +17,7 @@ pub mod order;
 pub mod presence;
 pub mod progress;
 pub mod receipts;
+pub mod retention;
 
 use std::fmt;
 
@@ -40,6 +41,8 @@ pub enum Promise {
     Amendments,
     /// What was shown of a cursor is never taken back.
     Receipts,
+    /// Only what is beyond retention is given up, and nobody is told otherwise.
+    Retention,
     /// Every queue stays within its limit.
     Bounds,
     /// Watchers know who is there, soon.
@@ -64,6 +67,7 @@ impl fmt::Display for Promise {
             Promise::Membership => "membership",
             Promise::Amendments => "amendments",
             Promise::Receipts => "receipts",
+            Promise::Retention => "retention",
             Promise::Bounds => "bounds",
             Promise::Presence => "presence",
             Promise::Inbox => "inbox",

@@ -171,6 +171,14 @@ impl Order {
     /// They are not what comes next.
     pub fn on_missing(&mut self, life: u32, room: Room, from: u64, to: u64) -> Verdict {
         self.on_absent(room, from, to);
+        self.on_passed(life, room, from, to)
+    }
+
+    /// A reader is told that these, both included, are not kept any more. Whether that is so is another's to judge.
+    ///
+    /// # Errors
+    /// They are not what comes next.
+    pub fn on_passed(&mut self, life: u32, room: Room, from: u64, to: u64) -> Verdict {
         match self.readers.get_mut(&(life, room)) {
             Some(next) if *next == from && to >= from => {
                 *next = to + 1;

@@ -78,6 +78,8 @@ enum Survival {
 #[derive(Clone, Default)]
 pub struct Disk {
     names: BTreeMap<String, Name>,
+    /// Sealed segments, of which some may be given up: for those who want to know what was in them.
+    archive: BTreeMap<String, Inode>,
     contents: Vec<Contents>,
     /// Steps that boot or a job may still do before the process dies in the middle of it.
     fuse: Option<u32>,
@@ -101,6 +103,21 @@ impl Disk {
     /// Another disk with the same contents, for looking at them without changing these.
     pub fn copy(disk: &SharedDisk) -> SharedDisk {
         Arc::new(Mutex::new(Disk { fuse: None, blown: false, ..lock(disk).clone() }))
+    }
+
+    /// Remembers all sealed segments, before some of them may be given up.
+    pub fn archive(&mut self) {
+        let sealed = |name: &str| self.names.contains_key(&name.replace(".seg", ".idx"));
+        let segments = self.names.iter().filter(|(name, _)| name.ends_with(".seg") && sealed(name));
+        let segments: Vec<_> = segments.map(|(name, named)| (name.clone(), named.inode)).collect();
+        self.archive.extend(segments);
+    }
+
+    /// Brings back every segment that was given up.
+    pub fn exhume(&mut self) {
+        for (name, inode) in std::mem::take(&mut self.archive) {
+            self.names.entry(name).or_insert(Name { inode, durable: true });
+        }
     }
 
     /// The file of that name.

@@ -14,7 +14,7 @@ use ringwire_store::{CHECKPOINT, Files, Fold, FoldError, Record, RecordKind, Rec
 
 use super::Token;
 use crate::check::{Promise, Room, Verdict};
-use crate::disk::{Disk, SharedDisk, SimFiles};
+use crate::disk::{Disk, SharedDisk, SimFiles, lock};
 
 /// One entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -142,6 +142,8 @@ impl Log {
     /// The store does not open, or an entry is not what the server writes.
     pub fn read(disk: &SharedDisk, ids: &[ConversationId]) -> Verdict<(Self, String)> {
         let copy = Disk::copy(disk);
+        // What was given up was there, and is part of the story.
+        lock(&copy).exhume();
         let files: Arc<dyn Files> = Arc::new(SimFiles::new(&copy));
         // A checkpoint stands for entries that are in the segments all the same: without it all are read.
         for entry in files.list(CHECKPOINT).unwrap_or_default() {

@@ -51,6 +51,8 @@ pub struct Onlooker {
     pub heard_us: u64,
     /// Its list of watched users was refused for the moment.
     is_refused: bool,
+    /// Not everything is kept.
+    expires: bool,
     name: String,
     device: DeviceId,
     stage: Stage,
@@ -60,7 +62,7 @@ pub struct Onlooker {
 
 impl Onlooker {
     /// One that has not dialled yet.
-    pub fn new(number: usize, name: String) -> Self {
+    pub fn new(number: usize, name: String, expires: bool) -> Self {
         let device = DeviceId::from_name(&format!("onlooker-{number}"));
         Onlooker {
             user: UserId::from_name(&name),
@@ -69,7 +71,8 @@ impl Onlooker {
             out: Vec::new(),
             is_welcome: false,
             presence: BTreeMap::new(),
-            inbox: Listing::default(),
+            inbox: Listing::new(expires),
+            expires,
             said_us: 0,
             heard_us: 0,
             is_refused: false,
@@ -87,7 +90,7 @@ impl Onlooker {
         self.out.clear();
         self.is_welcome = false;
         self.presence.clear();
-        self.inbox = Listing::default();
+        self.inbox = Listing::new(self.expires);
         self.stage = Stage::Head(Vec::new());
         self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
         let (device, token) = (self.device, format!("dev:{}", self.name));

@@ -56,8 +56,9 @@ impl World {
         Promise::Order.holds(to <= expected, || {
             format!("an auditor of room {room} asked for the page that ends with {expected}, and it ends with {to}")
         })?;
-        // What stands between was lost, says the server.
-        self.checks.order.on_absent(room, to + 1, expected);
+        // What stands between was lost, says the server, but for what has expired.
+        let kept = self.checks.retention.expired(room) + 1;
+        self.checks.order.on_absent(room, kept.max(to + 1), expected);
         let next = if complete || from <= 1 { Audit::Done } else { Audit::Backward(from - 1) };
         self.clients[client].audit = Some((room, next));
         Ok(())

@@ -74,6 +74,7 @@ impl World {
         self.trace.note(self.now_us, "boot", u64::from(self.epoch), u64::from(shards));
         self.start(recovered, shards, &files);
         self.check_states(&log)?;
+        self.check_expired(&log)?;
         for shard in 0..usize::from(shards) {
             self.wake(shard, 1);
         }
@@ -174,9 +175,9 @@ impl World {
                 if report.left_bytes > 0 {
                     self.plan(1_000, Event::Checkpoint { epoch });
                 }
-                Ok(())
+                self.retire()
             }
-            Ok(None) => Ok(()),
+            Ok(None) => self.retire(),
             Err(error) => Promise::Contract.broken(format!("no checkpoint can be made: {error}")),
         }
     }

@@ -8,7 +8,7 @@ use ringwire_client::error::Error;
 use ringwire_client::ws::Action;
 use ringwire_protocol::ConversationId;
 use ringwire_protocol::code::Code;
-use ringwire_protocol::message::{self, Durability, Encoder, View};
+use ringwire_protocol::message::{self, Durability, Encoder, GapCause, View};
 use ringwire_protocol::ws::PATH;
 
 use super::{Event, Stage, World};
@@ -228,6 +228,10 @@ impl World {
                 Promise::Durability.holds(gap.cause != Missing::Rewound, || {
                     format!("the server has less of room {room} than client {life} was delivered")
                 })?;
+                if gap.cause == Missing::Server(GapCause::Expired) {
+                    self.checks.retention.on_told(room, gap.to)?;
+                    return self.checks.order.on_passed(life, room, gap.from, gap.to);
+                }
                 self.checks.order.on_missing(life, room, gap.from, gap.to)
             }
             Told::Published { publish, published, conversation } => {

@@ -8,7 +8,9 @@ use ringwire_protocol::UserId;
 use ringwire_protocol::code::Retry;
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
-use ringwire_protocol::message::{Action, Durability, Kind, Membership, Message, Page, ServerFrame};
+use ringwire_protocol::message::{
+    Action, Durability, GapCause, Kind, Membership, Message, Page, ServerFrame,
+};
 
 use super::{Checks, Counts, World};
 use crate::check::amendments::CurrentPage;
@@ -90,6 +92,7 @@ impl Listener<'_> {
             ServerFrame::Joined(joined) => {
                 let room = self.room(joined.conversation)?;
                 self.checks.durability.on_told(room, joined.head, "a head");
+                self.checks.retention.on_told(room, joined.first - 1)?;
                 self.checks.isolation.on_named(room, self.user, joined.head);
                 let standing = (joined.read, joined.delivered);
                 self.checks.receipts.on_standing(self.socket, room, self.user, standing)?;
@@ -122,6 +125,11 @@ impl Listener<'_> {
                 self.counts.rejects += 1;
                 self.counts.busy += u64::from(reject.code.retry() == Retry::Later);
                 Ok(())
+            }
+            ServerFrame::Gap(gap) if gap.cause == GapCause::Expired => {
+                let room = self.room(gap.conversation)?;
+                self.counts.expired += 1;
+                self.checks.retention.on_told(room, gap.to)
             }
             ServerFrame::Gap(gap) => {
                 let room = self.room(gap.conversation)?;
@@ -180,6 +188,11 @@ impl Listener<'_> {
         })?;
         if page.from <= page.to {
             self.checks.isolation.on_page(room, self.user, page.to, page.head);
+        }
+        let kept = self.checks.retention.expired(room) + 1;
+        if page.to < kept && sequences.is_empty() {
+            // It was given up while it was read, and that was said before.
+            return Ok(());
         }
         let (range, head, messages) = ((page.from, page.to), page.head, sequences);
         self.checks.amendments.on_page(CurrentPage { room, range, head, messages, amendments })

@@ -26,6 +26,7 @@ mod look;
 mod onlookers;
 mod process;
 mod queue;
+mod retire;
 mod settings;
 mod sockets;
 mod trace;
@@ -51,6 +52,7 @@ use crate::check::order::Order;
 use crate::check::presence::Presence;
 use crate::check::progress::Progress;
 use crate::check::receipts::Receipts;
+use crate::check::retention::Retention;
 use crate::check::{Promise, Room, Verdict, Violation, membership};
 use crate::client::Client;
 use crate::disk::{Disk, SharedDisk};
@@ -149,6 +151,10 @@ pub struct Counts {
     pub disk_reads: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
+    /// Segments that were given up.
+    pub given_up: u64,
+    /// Times that somebody was told that messages have expired.
+    pub expired: u64,
 }
 
 macro_rules! add_up {
@@ -160,7 +166,7 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
-            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints);
+            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired);
     }
 }
 
@@ -181,6 +187,7 @@ struct Checks {
     isolation: Isolation,
     amendments: Amendments,
     receipts: Receipts,
+    retention: Retention,
     bounds: Bounds,
     progress: Progress,
     presence: Presence,
@@ -263,6 +270,7 @@ impl World {
                 isolation: Isolation::default(),
                 amendments: Amendments::default(),
                 receipts: Receipts::default(),
+                retention: Retention::new(settings.retention, settings.rooms, rooms),
                 bounds: Bounds::default(),
                 progress: Progress::default(),
                 presence: Presence::default(),

@@ -25,7 +25,7 @@ enum Truth {
 impl World {
     pub(super) fn add_onlooker(&mut self, number: usize) {
         let name = format!("user-{}", number % self.settings.users);
-        self.onlookers.push(Onlooker::new(number, name));
+        self.onlookers.push(Onlooker::new(number, name, !self.settings.retention.is_all()));
         let in_us = self.random.workload.around(STEP_US);
         self.plan(in_us, Event::Onlook { onlooker: number });
     }

@@ -4,7 +4,10 @@
 //! all were average, the corners would be rare. Limits are mostly far below those of production, because a
 //! queue of two is full all the time and one of a thousand never.
 
+use std::time::Duration;
+
 use ringwire::limits::Limits;
+use ringwire::store::retention::{Kept, Rules};
 use ringwire_client::limits::Limits as ClientLimits;
 use ringwire_store::CheckpointConfig;
 
@@ -111,6 +114,8 @@ pub struct Settings {
     /// One act in so many is about members, cursors and messages that are there already; 0: none, and nobody talks
     /// in twos.
     pub people: u64,
+    /// What is kept of conversations.
+    pub retention: Rules,
     /// The clients' bounds.
     pub client_limits: ClientLimits,
     /// Messages that a reader takes before it grants more.
@@ -165,9 +170,22 @@ impl Settings {
             faults: faults(random, active_us),
             onlookers: random.pick(&[0, 0, 1, 2, 3]),
             people: random.pick(&[0, 2, 2, 3, 8]),
+            retention: retention(random),
             limits,
         }
     }
+}
+
+/// Of most worlds everything is kept; of some very little.
+fn retention(random: &mut Random) -> Rules {
+    if !random.one_in(3) {
+        return Rules::default();
+    }
+    let mut kept = || Kept {
+        age: Duration::from_millis(random.pick(&[0, 0, 200, 2_000])),
+        messages: random.pick(&[0, 1, 3, 12]),
+    };
+    Rules { group: kept(), direct: kept() }
 }
 
 fn limits(random: &mut Random) -> Limits {

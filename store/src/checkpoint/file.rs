@@ -1,7 +1,7 @@
 //! The bytes of a checkpoint (rules J-20 to J-24 of `docs/journal.md`).
 //!
 //! ```text
-//! header 32 | block | block | … | footer: position, counts | tail 16
+//! header 32 | block | block | … | footer: position, counts, perhaps a floor | tail 16
 //! block: crc, bytes, entries, 0 | entry … ; entry: conversation, next, last segment, flags, state bytes | state
 //! ```
 //!
@@ -17,8 +17,10 @@ use crate::record::Conversation;
 use crate::segment::{CHECKPOINT, SegmentId};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"RingwCKP");
-/// The format this build writes, and the only one it reads.
-pub(crate) const VERSION: u32 = 1;
+/// The format where nothing was ever removed.
+const VERSION_1: u32 = 1;
+/// The format with a floor (J-27). This build reads both, and writes the one that is needed.
+pub(crate) const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 32;
 const BLOCK_HEADER_BYTES: usize = 16;
 const ENTRY_BYTES: usize = 40;
@@ -58,6 +60,16 @@ impl Position {
         self.shards.iter().filter_map(last)
     }
 
+    /// Whether nothing is covered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.generation == 0
+    }
+
+    /// Whether this is the first segment of its shard that is not covered, and others were before it.
+    pub(crate) fn ends_before(&self, id: SegmentId) -> bool {
+        id.index > 0 && self.covers(SegmentId { index: id.index - 1, ..id }) && !self.covers(id)
+    }
+
     /// Covers one more segment, the next of its shard.
     pub(crate) fn add(&mut self, id: SegmentId) {
         debug_assert!(id.generation >= self.generation);
@@ -87,6 +99,8 @@ pub(crate) struct Entry<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Footer {
     pub(crate) position: Position,
+    /// What is covered by this was removed.
+    pub(crate) floor: Position,
     pub(crate) conversations: u64,
     blocks: u64,
     /// Sum of the blocks' sums.
@@ -116,15 +130,22 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(out: &'a mut dyn Write, number: u64, position: Position) -> io::Result<Self> {
+    pub(crate) fn new(
+        out: &'a mut dyn Write,
+        number: u64,
+        position: Position,
+        floor: Position,
+    ) -> io::Result<Self> {
+        let version = if floor.is_empty() { VERSION_1 } else { VERSION };
         let mut header = [0; HEADER_BYTES];
         header[0..8].copy_from_slice(&MAGIC.to_le_bytes());
-        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[8..12].copy_from_slice(&version.to_le_bytes());
         header[16..24].copy_from_slice(&number.to_le_bytes());
         let crc = crc32c::crc32c(&header[..28]);
         header[28..32].copy_from_slice(&crc.to_le_bytes());
         out.write_all(&header)?;
-        let footer = Footer { position, conversations: 0, blocks: 0, crc: 0, end: HEADER_BYTES as u64 };
+        let end = HEADER_BYTES as u64;
+        let footer = Footer { position, floor, conversations: 0, blocks: 0, crc: 0, end };
         Ok(Self { out, number, block: vec![0; BLOCK_HEADER_BYTES], entries: 0, footer })
     }
 
@@ -176,7 +197,7 @@ impl<'a> Writer<'a> {
         if self.entries > 0 {
             self.close_block()?;
         }
-        let Footer { position, conversations, blocks, crc, end } = &self.footer;
+        let Footer { position, floor, conversations, blocks, crc, end } = &self.footer;
         let mut footer = Vec::with_capacity(FOOTER_BYTES + position.shards.len() * SHARD_BYTES + TAIL_BYTES);
         footer.extend_from_slice(&self.number.to_le_bytes());
         footer.extend_from_slice(&conversations.to_le_bytes());
@@ -188,6 +209,14 @@ impl<'a> Writer<'a> {
         for (shard, next) in &position.shards {
             footer.extend_from_slice(&u32::from(*shard).to_le_bytes());
             footer.extend_from_slice(&next.to_le_bytes());
+        }
+        if !floor.is_empty() {
+            footer.extend_from_slice(&floor.generation.to_le_bytes());
+            footer.extend_from_slice(&(floor.shards.len() as u32).to_le_bytes());
+            for (shard, next) in &floor.shards {
+                footer.extend_from_slice(&u32::from(*shard).to_le_bytes());
+                footer.extend_from_slice(&next.to_le_bytes());
+            }
         }
         let crc = crc32c::crc32c(&footer);
         let bytes = footer.len() as u32;
@@ -247,10 +276,14 @@ impl Reader {
         {
             return Err(Fault::Damaged("its header is unreadable"));
         }
-        if u32_at(&header, 8) != VERSION {
-            return Err(Fault::Version(u32_at(&header, 8)));
+        let version = u32_at(&header, 8);
+        if !(VERSION_1..=VERSION).contains(&version) {
+            return Err(Fault::Version(version));
         }
         let footer = Self::footer(&*file, bytes)?;
+        if footer.0.floor.is_empty() != (version == VERSION_1) {
+            return Err(Fault::Damaged("its footer is of another format than its header"));
+        }
         if u64_at(&header, 16) != number || footer.1 != number {
             return Err(Fault::Damaged("it is another checkpoint than its name says"));
         }
@@ -264,25 +297,34 @@ impl Reader {
         let Some(at) = bytes.checked_sub(TAIL_BYTES as u64) else { return Err(damaged) };
         file.read_at(at, &mut tail)?;
         let footer_bytes = u32_at(&tail, 0) as usize;
-        let shards = footer_bytes.saturating_sub(FOOTER_BYTES) / SHARD_BYTES;
+        let slots = footer_bytes.saturating_sub(FOOTER_BYTES) / SHARD_BYTES;
         let plausible = u64_at(&tail, 8) == MAGIC
-            && footer_bytes == FOOTER_BYTES + shards * SHARD_BYTES
-            && shards <= SHARDS_MAX;
+            && footer_bytes == FOOTER_BYTES + slots * SHARD_BYTES
+            && slots <= 2 * SHARDS_MAX + 1;
         let Some(end) = at.checked_sub(footer_bytes as u64).filter(|_| plausible) else {
             return Err(damaged);
         };
         let mut footer = vec![0; footer_bytes];
         file.read_at(end, &mut footer)?;
-        if crc32c::crc32c(&footer) != u32_at(&tail, 4) || u32_at(&footer, 32) as usize != shards {
+        if crc32c::crc32c(&footer) != u32_at(&tail, 4) {
             return Err(damaged);
         }
-        let entries = footer[FOOTER_BYTES..].chunks_exact(SHARD_BYTES);
-        let position = Position {
-            generation: u32_at(&footer, 28),
-            shards: entries.map(|entry| (u16_at(entry, 0), u32_at(entry, 4))).collect(),
-        };
+        let shards = u32_at(&footer, 32) as usize;
+        let mut slots = footer[FOOTER_BYTES..].chunks_exact(SHARD_BYTES);
+        let shard = |slot: &[u8]| (u16_at(slot, 0), u32_at(slot, 4));
+        let listed: Vec<_> = slots.by_ref().take(shards).map(shard).collect();
+        let position = Position { generation: u32_at(&footer, 28), shards: listed };
+        let mut floor = Position::default();
+        let mut floors = 0;
+        if let Some(head) = slots.next() {
+            (floor.generation, floors) = (u32_at(head, 0), u32_at(head, 4) as usize);
+            floor.shards = slots.map(shard).collect();
+        }
+        if position.shards.len() != shards || floor.shards.len() != floors {
+            return Err(damaged);
+        }
         let (conversations, blocks, crc) = (u64_at(&footer, 8), u64_at(&footer, 16), u32_at(&footer, 24));
-        Ok((Footer { position, conversations, blocks, crc, end }, u64_at(&footer, 0)))
+        Ok((Footer { position, floor, conversations, blocks, crc, end }, u64_at(&footer, 0)))
     }
 
     /// Whose entry comes next, without taking it.

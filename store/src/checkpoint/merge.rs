@@ -46,11 +46,12 @@ pub(super) fn merge<F: StateFold>(
 ) -> Result<CheckpointReport, CheckpointError> {
     let number = old.as_ref().map_or(0, |old| old.number) + 1;
     let mut position = old.as_ref().map_or_else(Position::default, |old| old.reader.footer.position.clone());
+    let floor = old.as_ref().map_or_else(Position::default, |old| old.reader.footer.floor.clone());
     inputs.segments.iter().for_each(|input| position.add(input.id));
     let name = file::name(number);
     let writing = || CheckpointError::io(format!("write {name}"));
     let mut out = files.create(&name).map_err(writing())?;
-    let writer = Writer::new(&mut out, number, position).map_err(writing())?;
+    let writer = Writer::new(&mut out, number, position, floor).map_err(writing())?;
     let old_number = old.as_ref().map(|old| old.number);
     let ahead = old_number.map(|number| super::open(files, number)).transpose()?;
     let mut merge = Merge {
@@ -76,12 +77,7 @@ pub(super) fn merge<F: StateFold>(
     }
     let (bytes, conversations) = merge.writer.finish().map_err(writing())?;
     out.publish().map_err(writing())?;
-    for (older, _) in super::list(files).map_err(CheckpointError::io("list checkpoints"))? {
-        if older < number {
-            let name = file::name(older);
-            files.remove(&name).map_err(CheckpointError::io(format!("remove {name}")))?;
-        }
-    }
+    super::remove_before(files, number)?;
     Ok(CheckpointReport {
         number,
         bytes,
@@ -262,7 +258,7 @@ fn find<'a>(
 }
 
 /// Reads all of a segment and hands over its records, in order.
-fn scan(
+pub(super) fn scan(
     files: &dyn Files,
     input: &Input,
     sink: &mut dyn FnMut(&Record<'_>) -> Result<(), CheckpointError>,

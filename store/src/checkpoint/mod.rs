@@ -11,6 +11,7 @@
 pub(crate) mod file;
 mod inputs;
 mod merge;
+mod retire;
 
 use std::io;
 use std::sync::{Arc, Mutex, TryLockError};
@@ -20,6 +21,7 @@ use crate::limits;
 use crate::record::{Conversation, Record};
 use crate::recovery::FoldError;
 use crate::segment::{CHECKPOINT, SegmentId};
+pub use retire::{Floor, Retired};
 
 /// How a conversation's state follows from its records. Must agree with what the server's
 /// [`Fold`](crate::Fold) does: a checkpoint and the records after it have to lead to the same tables as all
@@ -131,6 +133,15 @@ impl From<CheckpointError> for io::Error {
     }
 }
 
+/// Says what need not be kept any more. Off where there is none.
+pub trait Retention<S>: Send + Sync {
+    /// Whether all entries of a conversation up to `last`, the newest of which was taken at `time_ms`, are beyond
+    /// what is kept of it.
+    fn is_beyond(&self, conversation: &Conversation, state: &S, last: u64, time_ms: u64) -> bool;
+    /// The entries up to `last` are gone.
+    fn forget(&self, conversation: &Conversation, state: &mut S, last: u64);
+}
+
 /// Makes checkpoints of a data directory.
 pub struct Checkpointer<F> {
     files: Arc<dyn Files>,
@@ -160,6 +171,20 @@ impl<F: StateFold> Checkpointer<F> {
         let report = merge::merge(files, &self.fold, old, &inputs, &self.config)?;
         tracing::info!(?report, "made a checkpoint");
         Ok(Some(report))
+    }
+
+    /// Gives up segments of which nothing is to be kept, as many as one call looks at; blocks. `None`: there are
+    /// none, or another thread makes a checkpoint. What is returned is decided: readers are to be told of it, and then
+    /// the files are removed by [`Retired::remove`]; where that is not done, the next start does it.
+    pub fn retire(&self, retention: &dyn Retention<F::State>) -> Result<Option<Retired>, CheckpointError> {
+        let _busy = match self.busy.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let files = &*self.files;
+        let Some(old) = newest(files)? else { return Ok(None) };
+        retire::retire(files, &self.fold, retention, old, &self.config)
     }
 }
 
@@ -203,6 +228,17 @@ impl CheckpointError {
             file::Fault::Damaged(what) => Self::Damaged { name: name.to_owned(), what: what.to_owned() },
         }
     }
+}
+
+/// Removes the checkpoints that a newer one has taken the place of.
+fn remove_before(files: &dyn Files, number: u64) -> Result<(), CheckpointError> {
+    for (older, _) in list(files).map_err(CheckpointError::io("list checkpoints"))? {
+        if older < number {
+            let name = file::name(older);
+            files.remove(&name).map_err(CheckpointError::io(format!("remove {name}")))?;
+        }
+    }
+    Ok(())
 }
 
 /// A segment that a merge takes in.

@@ -19,6 +19,12 @@ pub(super) enum FileKey {
 }
 
 impl FileKey {
+    pub(super) fn segment(self) -> SegmentId {
+        match self {
+            Self::Index(id) | Self::Segment(id) => id,
+        }
+    }
+
     pub(super) fn name(self) -> String {
         match self {
             Self::Index(id) => id.index_name(),
@@ -59,6 +65,11 @@ impl OpenFiles {
     pub(super) fn new(max: usize) -> Self {
         let (keys, replaced) = (HashMap::new(), HashMap::new());
         Self { max, files: Lru::new(), keys, replaced, free: Vec::new(), numbers: 0 }
+    }
+
+    /// The files that are open, or being opened.
+    pub(super) fn keys(&self) -> impl Iterator<Item = FileKey> + '_ {
+        self.keys.values().copied()
     }
 
     /// Reads from a file, opening it where needed. Returns the file's number.

@@ -23,6 +23,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::checkpoint::Floor;
 use crate::index::Index;
 use crate::index::file;
 use crate::index::rebuild::Rebuild;
@@ -116,6 +117,8 @@ pub struct History {
     config: HistoryConfig,
     /// Segments there were at boot, in replay order: the way on where an index has lost a conversation.
     old: Vec<SegmentId>,
+    /// Nothing is looked for below it.
+    floor: Floor,
     fetches: HashMap<u64, Fetch, foldhash::fast::RandomState>,
     /// Not begun.
     waiting: VecDeque<Fetch>,
@@ -142,6 +145,7 @@ impl History {
         Self {
             config,
             old: index.segments().to_vec(),
+            floor: index.floor().clone(),
             fetches: HashMap::default(),
             waiting: VecDeque::new(),
             fetch_next: 0,
@@ -233,6 +237,17 @@ impl History {
         self.begin_waiting();
     }
 
+    /// Segments below `floor` are about to be removed: nothing more is read from them, and no file of theirs is kept
+    /// open. What is under way may fail, as what can be tried again.
+    pub fn retire(&mut self, floor: &Floor) {
+        self.floor = floor.clone();
+        self.old.retain(|id| !floor.covers(*id));
+        for key in self.files.keys().filter(|key| floor.covers(key.segment())).collect::<Vec<_>>() {
+            self.cache.forget(key.segment());
+            self.files.replaced(key, &mut self.ops);
+        }
+    }
+
     /// A [`Rebuild`] job is done, or failed.
     pub fn on_rebuilt(&mut self, segment: SegmentId, result: io::Result<()>) {
         self.cache.forget(segment);
@@ -267,7 +282,7 @@ impl History {
             match fetch.stage {
                 Stage::Walking => match fetch.look() {
                     Some(place) => {
-                        if let Err(part) = look(&mut self.cache, &self.old, fetch, place) {
+                        if let Err(part) = look(&mut self.cache, (&self.old, &self.floor), fetch, place) {
                             // As `look` has left it: it may know the page by now.
                             let place = fetch.next.unwrap_or(place);
                             return self.load(part, place, id);
@@ -304,8 +319,18 @@ impl History {
 
 /// One step of a walk: to the page of a segment's index, or to the segment before. `Err`: a part of an index
 /// has to be loaded first.
-fn look(cache: &mut Cache, old: &[SegmentId], fetch: &mut Fetch, place: Place) -> Result<(), Part> {
+fn look(
+    cache: &mut Cache,
+    (old, floor): (&[SegmentId], &Floor),
+    fetch: &mut Fetch,
+    place: Place,
+) -> Result<(), Part> {
     let Place { segment, page } = place;
+    if floor.covers(segment) {
+        // What was there before is gone; what is kept has been found.
+        fetch.next = None;
+        return Ok(());
+    }
     let conversation = fetch.query.conversation;
     let page = match page {
         Some(page) => Some(page),

@@ -16,6 +16,7 @@ pub(crate) mod seal;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::checkpoint::Floor;
 use crate::history::stretch::{Start, Stretch, StretchPositions};
 use crate::history::{Direction, Query};
 use crate::record::Conversation;
@@ -42,6 +43,8 @@ pub struct Index {
     locations: HashMap<Conversation, Location, foldhash::fast::RandomState>,
     /// Segments without an index file: the one being written, those about to be, those being sealed.
     unsealed: VecDeque<Unsealed>,
+    /// Segments below it were removed.
+    floor: Floor,
 }
 
 struct Unsealed {
@@ -56,9 +59,18 @@ struct Unsealed {
 
 impl Index {
     /// An index of what recovery found: the segments in replay order, and where each conversation was last.
-    pub(crate) fn new(segments: Vec<SegmentId>) -> Self {
+    pub(crate) fn new(segments: Vec<SegmentId>, floor: Floor) -> Self {
         debug_assert!(segments.is_sorted());
-        Self { segments, ..Self::default() }
+        Self { segments, floor, ..Self::default() }
+    }
+
+    /// Segments below `floor` are removed: nothing leads to them any more.
+    pub(crate) fn retire(&mut self, floor: Floor) {
+        self.floor = floor;
+    }
+
+    pub(crate) fn floor(&self) -> &Floor {
+        &self.floor
     }
 
     /// Notes that `segment`, a place in the list given to [`Index::new`], is the conversation's last.
@@ -129,7 +141,8 @@ impl Index {
         while let Some(location) = at.filter(|location| location.segment != NONE) {
             let Some(unsealed) = self.unsealed.iter().find(|unsealed| unsealed.segment == location.segment)
             else {
-                start.next = Some(self.segments[location.segment as usize]);
+                let next = self.segments[location.segment as usize];
+                start.next = (!self.floor.covers(next)).then_some(next);
                 break;
             };
             let run = unsealed.runs.run(location.run);

@@ -23,6 +23,7 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::checkpoint::Floor;
 use crate::format::{batch as batch_format, header, record as record_format};
 use crate::index::Index;
 use crate::index::runs::Runs;
@@ -303,6 +304,11 @@ impl Journal {
         let overhead =
             header::DATA_OFFSET as usize + batch_format::HEADER_BYTES + record_format::HEADER_BYTES;
         limits::PAYLOAD_BYTES_MAX.min(self.config.segment_bytes as usize - overhead)
+    }
+
+    /// Segments below `floor` are about to be removed; see [`Checkpointer::retire`](crate::Checkpointer::retire).
+    pub fn retire(&mut self, floor: &Floor) {
+        self.index.retire(floor.clone());
     }
 
     /// Where this shard's conversations are.

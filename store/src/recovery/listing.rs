@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::RecoveryError;
 use super::scan::Scanner;
-use crate::checkpoint::file as checkpoint_file;
+use crate::checkpoint::file::{self as checkpoint_file, Position};
 use crate::files::Files;
 use crate::index::file::{HEADER_BYTES, IndexHeader};
 use crate::segment::{CHECKPOINT, JOURNAL, JournalName, SegmentId, parse};
@@ -89,11 +89,28 @@ impl Listing {
         Ok(listing)
     }
 
+    /// Takes out what is below the floor: the names of files that a removal has left.
+    pub(crate) fn retire(&mut self, floor: &Position) -> Vec<String> {
+        let below: Vec<SegmentId> = self.segments.keys().filter(|id| floor.covers(**id)).copied().collect();
+        let mut left = Vec::new();
+        for id in below {
+            let Some(listed) = self.segments.remove(&id) else { continue };
+            // The index first, so that an interruption leaves no index without its segment.
+            if listed.index != IndexState::Missing {
+                left.push(id.index_name());
+            }
+            if listed.bytes.is_some() {
+                left.push(id.segment_name());
+            }
+        }
+        left
+    }
+
     /// Adds the segments that must be there too: those before one that is, down to the first of its shard and
-    /// generation.
-    pub(crate) fn complete(&mut self, known: impl IntoIterator<Item = SegmentId>) {
+    /// generation that is not below the floor.
+    pub(crate) fn complete(&mut self, known: impl IntoIterator<Item = SegmentId>, floor: &Position) {
         let absent = Listed { bytes: None, index: IndexState::Missing };
-        for id in known {
+        for id in known.into_iter().filter(|id| !floor.covers(*id)) {
             self.segments.entry(id).or_insert(absent);
         }
         let mut last: BTreeMap<(u32, u16), u32> = BTreeMap::new();
@@ -101,8 +118,9 @@ impl Listing {
             last.insert((id.generation, id.shard), id.index);
         }
         for ((generation, shard), last) in last {
-            for index in 0..last {
-                self.segments.entry(SegmentId { generation, shard, index }).or_insert(absent);
+            let ids = (0..last).map(|index| SegmentId { generation, shard, index });
+            for id in ids.filter(|id| !floor.covers(*id)) {
+                self.segments.entry(id).or_insert(absent);
             }
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod scan;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::checkpoint::Floor;
 use crate::checkpoint::file::{self as checkpoint_file, Fault, Position, Reader};
 use crate::files::Files;
 use crate::index::Index;
@@ -45,6 +46,7 @@ pub struct Recovered {
     /// What was found and done.
     pub report: RecoveryReport,
     segments: Vec<SegmentId>,
+    floor: Floor,
     known: Conversations,
 }
 
@@ -52,7 +54,8 @@ impl Recovered {
     /// The index of each shard of this start, however many there were before. `owner` says which shard has a
     /// conversation; it must be below `shards`.
     pub fn indexes(self, shards: usize, owner: impl Fn(&Conversation) -> usize) -> Vec<Index> {
-        let mut indexes: Vec<_> = (0..shards).map(|_| Index::new(self.segments.clone())).collect();
+        let index = |_| Index::new(self.segments.clone(), self.floor.clone());
+        let mut indexes: Vec<_> = (0..shards).map(index).collect();
         for (conversation, Known { segment, .. }) in self.known {
             if segment != NONE {
                 indexes[owner(&conversation)].locate(conversation, segment);
@@ -78,13 +81,18 @@ pub fn recover(
     let mut checkpoint = newest_checkpoint(files, &listing, &mut report, &mut repairs)?;
     let position =
         checkpoint.as_ref().map_or_else(Position::default, |reader| reader.footer.position.clone());
+    let floor = checkpoint.as_ref().map_or_else(Position::default, |reader| reader.footer.floor.clone());
     let generation = newest.max(position.generation) + 1;
+    let retired = listing.retire(&floor);
+    report
+        .repairs
+        .extend(retired.iter().map(|name| format!("{name}: given up before, and still there; removed")));
     // Places in `named` for now; the places in `segments` are known once all are listed.
     let (mut known, mut named) = (Conversations::default(), Vec::new());
     if let Some(reader) = &mut checkpoint {
         known = restore(reader, fold, &mut named)?;
     }
-    listing.complete(named.iter().copied().chain(position.last_segments()));
+    listing.complete(named.iter().copied().chain(position.last_segments()), &floor);
     let tails = listing.tails(files)?;
     let segments: Vec<_> = listing.segments.keys().filter(|id| !tails.empty.contains(id)).copied().collect();
     report.segments = segments.len();
@@ -95,7 +103,7 @@ pub fn recover(
         known.segment = places.get(known.segment as usize).copied().unwrap_or(NONE);
     }
     let mut replay = Replay { files, fold, segments, known, report, repairs, salvaged: false };
-    replay_all(&mut replay, &listing, &tails, &position, options)?;
+    replay_all(&mut replay, &listing, &tails, (&position, &floor), options)?;
     let Replay { segments, known, mut report, repairs, .. } = replay;
     report.merge_missing();
     if !report.damage.is_empty() && !options.accept_corruption {
@@ -103,9 +111,9 @@ pub fn recover(
     }
     // The newest first, so that an interruption leaves no later segment without an earlier one.
     let empty = tails.empty.iter().rev().map(|id| id.segment_name());
-    let removals = empty.chain(listing.temporary.iter().cloned()).map(Repair::Remove);
+    let removals = empty.chain(listing.temporary.iter().cloned()).chain(retired).map(Repair::Remove);
     carry_out(files, &listing, &segments, removals.chain(repairs))?;
-    Ok(Recovered { generation, report, segments, known })
+    Ok(Recovered { generation, report, segments, floor: Floor(floor), known })
 }
 
 /// The newest checkpoint that is whole. Damaged ones cost only time, as long as all segments are there.
@@ -175,7 +183,7 @@ fn replay_all(
     replay: &mut Replay<'_>,
     listing: &Listing,
     tails: &Tails,
-    position: &Position,
+    (position, floor): (&Position, &Position),
     options: &RecoverOptions,
 ) -> Result<(), RecoveryError> {
     let mut before: Option<(SegmentId, Option<u64>)> = None;
@@ -184,6 +192,8 @@ fn replay_all(
         let listed = listing.segments[&id];
         let last_batch = match before {
             Some((before, last)) if before.next() == id => last,
+            // What was before it was given up.
+            _ if floor.ends_before(id) => None,
             _ => Some(0),
         };
         let covered = position.covers(id);

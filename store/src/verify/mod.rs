@@ -7,6 +7,7 @@
 //!
 //! Memory: every conversation's state, and one index file.
 
+mod checkpoint;
 mod index;
 mod report;
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use crate::checkpoint::StateFold;
-use crate::checkpoint::file::{self as checkpoint_file, Fault, Reader};
+use crate::checkpoint::file::{self as checkpoint_file, Fault, Position, Reader};
 use crate::files::Files;
 use crate::format::batch::{self, BatchHeader};
 use crate::format::header::{Header, HeaderFault, SALVAGED, VERSION};
@@ -22,10 +23,10 @@ use crate::format::record;
 use crate::index::build::Builder;
 use crate::index::runs::NONE;
 use crate::record::{Conversation, Hex, Record, RecordKind};
+use crate::recovery::RecoveryError;
 use crate::recovery::fold::refused;
 use crate::recovery::listing::{IndexState, Listed, Listing};
 use crate::recovery::scan::{Next, Scanner};
-use crate::recovery::{FoldError, RecoveryError};
 use crate::segment::SegmentId;
 pub use report::{Finding, Severity, VerifyReport};
 
@@ -48,6 +49,8 @@ struct Verifier<'a, F: StateFold> {
     last_batch: BTreeMap<(u32, u16), Option<u64>>,
     /// A segment was salvaged once: holes in sequences may have been reported then.
     salvaged: bool,
+    /// What is below it was given up: the beginning of some conversations is in the checkpoint only.
+    floor: Position,
     newest: u32,
 }
 
@@ -61,7 +64,11 @@ pub fn verify<F: StateFold>(files: &dyn Files, fold: &F) -> Result<VerifyReport,
     }
     let mut checkpoint = newest_checkpoint(files, &listing, &mut report)?;
     let position = checkpoint.as_ref().map(|reader| reader.footer.position.clone()).unwrap_or_default();
-    listing.complete(position.last_segments());
+    let floor = checkpoint.as_ref().map(|reader| reader.footer.floor.clone()).unwrap_or_default();
+    for name in listing.retire(&floor) {
+        report.add(Severity::Note, name, "given up, and still there; the next start removes it");
+    }
+    listing.complete(position.last_segments(), &floor);
     let tails = listing.tails(files)?;
     for id in &tails.empty {
         report.add(
@@ -79,6 +86,7 @@ pub fn verify<F: StateFold>(files: &dyn Files, fold: &F) -> Result<VerifyReport,
         replayed: HashMap::default(),
         last_batch: BTreeMap::new(),
         salvaged: false,
+        floor,
         newest: listing.segments.keys().next_back().map_or(0, |id| id.generation),
     };
     // What the checkpoint covers comes first. That changes no conversation's order: what is covered of a
@@ -229,7 +237,9 @@ impl<F: StateFold> Verifier<'_, F> {
         builder: &mut Builder,
     ) {
         let id = segment.id;
-        let last = self.last_batch.entry((id.generation, id.shard)).or_insert(Some(0));
+        // What was before the first one may have been given up.
+        let before = if self.floor.ends_before(id) { None } else { Some(0) };
+        let last = self.last_batch.entry((id.generation, id.shard)).or_insert(before);
         let expected = last.map(|last| last + 1);
         *last = Some(header.number);
         if expected.is_some_and(|expected| expected != header.number) && segment.flags & SALVAGED == 0 {
@@ -274,7 +284,9 @@ impl<F: StateFold> Verifier<'_, F> {
         let mut findings = Vec::new();
         if record.kind.is_entry() {
             self.report.entries += 1;
-            if record.sequence != replayed.next {
+            // What was before the first may have been given up.
+            let begins = !self.floor.is_empty() && replayed.last == NONE && record.sequence > replayed.next;
+            if record.sequence != replayed.next && !begins {
                 let (last, next) = (replayed.next.saturating_sub(1), record.sequence);
                 let what = format!("conversation {}: entry {last} is followed by {next}", Hex(&conversation));
                 // What was lost when a segment was salvaged has been reported then.
@@ -297,76 +309,5 @@ impl<F: StateFold> Verifier<'_, F> {
             self.report.add(severity, name.clone(), what);
         }
         previous
-    }
-
-    /// Compares a checkpoint with what replaying the segments it covers has led to.
-    fn compare(&mut self, mut reader: Reader) -> Result<(), RecoveryError> {
-        let name = "checkpoint";
-        let mut bytes = Vec::new();
-        let mut found = 0;
-        loop {
-            let entry = match reader.next() {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(Fault::Io(error)) => {
-                    return Err(RecoveryError::Io { what: "read the checkpoint".to_owned(), error });
-                }
-                Err(Fault::Version(_) | Fault::Damaged(_)) => {
-                    self.report.add(Severity::Repairable, name, "it changed while it was read");
-                    return Ok(());
-                }
-            };
-            found += 1;
-            let conversation = Hex(&entry.conversation);
-            let Some(replayed) = self.replayed.get(&entry.conversation) else {
-                let what = format!("conversation {conversation} is in it, but in no segment it covers");
-                self.report.add(Severity::Corrupt, name, what);
-                continue;
-            };
-            let last = self.segments.get(replayed.last as usize).copied();
-            let next = if last.is_some() { replayed.next } else { 0 };
-            if (entry.next, entry.last) != (next, last) && !self.salvaged {
-                let what = format!(
-                    "conversation {conversation}: it says next {} in {:?}, the segments say {next} in {last:?}",
-                    entry.next, entry.last
-                );
-                self.report.add(Severity::Corrupt, name, what);
-            }
-            bytes.clear();
-            if let Some(state) = &replayed.state {
-                self.fold.encode(state, &mut bytes);
-            }
-            // Through the fold, so that what an earlier release wrote in a layout of its own is compared by what it
-            // says.
-            let stored = entry.state.map(|state| {
-                let mut again = Vec::new();
-                self.fold
-                    .decode(&entry.conversation, state)
-                    .map(|state| self.fold.encode(&state, &mut again))?;
-                Ok::<_, FoldError>(again)
-            });
-            let stored = match stored.transpose() {
-                Ok(stored) => stored,
-                Err(error) => {
-                    let what = format!("the state of conversation {conversation} cannot be read: {error}");
-                    self.report.add(Severity::Corrupt, name, what);
-                    continue;
-                }
-            };
-            let expected = replayed.state.as_ref().map(|_| bytes.as_slice());
-            if stored.as_deref() != expected && !self.salvaged {
-                let what =
-                    format!("the state of conversation {conversation} is not what its records lead to");
-                self.report.add(Severity::Corrupt, name, what);
-            }
-        }
-        let expected =
-            self.replayed.values().filter(|replayed| replayed.state.is_some() || replayed.last != NONE);
-        let expected = expected.count();
-        if found != expected && !self.salvaged {
-            let what = format!("it has {found} conversations, the segments it covers have {expected}");
-            self.report.add(Severity::Corrupt, name, what);
-        }
-        Ok(())
     }
 }

@@ -159,6 +159,21 @@ fn a_gap_is_told_in_its_place() {
 }
 
 #[test]
+fn what_expires_while_it_is_asked_for_is_a_gap_and_the_rest_goes_on_behind_it() {
+    let mut rig = rig(4);
+    rig.message(12);
+    rig.check_sent(&["fetch 5 +7 Forward"]);
+    gap(&mut rig, 5, 8, GapCause::Expired);
+    rig.page(9, 10, 12, &[9, 10]);
+    rig.check_events(&["gap 5-8 older than what the server keeps", "m9", "m10"]);
+    // All that was asked for is gone by now: the page answers for that and has nothing.
+    rig.check_sent(&["fetch 11 +1 Forward"]);
+    gap(&mut rig, 11, 11, GapCause::Expired);
+    rig.page(11, 11, 12, &[]);
+    rig.check_events(&["gap 11-11 older than what the server keeps", "m12"]);
+}
+
+#[test]
 fn a_gap_that_is_over_is_no_news() {
     let mut rig = rig(4);
     rig.message(5);

@@ -5,7 +5,7 @@
 //! its head: what came between the asking and the answer is left to the live feed.
 
 use bytes::Bytes;
-use ringwire_protocol::message::Direction;
+use ringwire_protocol::message::{Direction, GapCause};
 
 use super::super::state::{bucket_key, bucket_of};
 use super::super::{Conversations, Refusal, Which};
@@ -131,6 +131,16 @@ impl Conversations {
         let Gathering { author, wanted, head, found, changes, .. } = gathering;
         if self.check_still_reader(author, wanted, mesh).is_none() {
             return;
+        }
+        // What was given up meanwhile is not shown: what was said about it may be gone.
+        let expired = self.by_id.get(&wanted.conversation).map_or(0, |known| known.state.expired);
+        let (gone, found) = found.split_at(found.partition_point(|(sequence, _)| *sequence <= expired));
+        if let (Some((from, _)), Some((to, _))) = (gone.first(), gone.last()) {
+            let range = Range { from: *from, to: *to };
+            self.tell_gap(author.session, wanted.conversation, range, GapCause::Expired, mesh);
+            if found.is_empty() {
+                return self.page(author.session, wanted, range, *head, (&[], &[]), mesh);
+            }
         }
         let frame_bytes_max = self.limits.frame_bytes_max - PAGE_OVERHEAD_BYTES;
         let page_bytes_max = self.limits.page_bytes_max.min(frame_bytes_max);

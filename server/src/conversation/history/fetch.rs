@@ -28,20 +28,28 @@ pub(in super::super) struct Range {
     pub to: u64,
 }
 
-/// The sequences that a request asks for, out of those that exist.
-fn range(wanted: &Wanted, head: u64, limit_max: u16) -> Option<Range> {
+/// The sequences that a request asks for, out of those from `first` to `head`; and those before `first` that it asks
+/// for, which will not come.
+fn range(wanted: &Wanted, (first, head): (u64, u64), limit_max: u16) -> (Option<Range>, Option<Range>) {
     let limit = u64::from(wanted.limit.clamp(1, limit_max));
-    let range = match wanted.direction {
+    let (range, expired) = match wanted.direction {
         Direction::Forward => {
-            let from = wanted.from.max(1);
-            Range { from, to: head.min(from.saturating_add(limit - 1)) }
+            let asked = wanted.from.max(1);
+            // The page goes on behind what is not kept, so that nobody asks for that page by page.
+            let from = asked.max(first);
+            (
+                Range { from, to: head.min(from.saturating_add(limit - 1)) },
+                Range { from: asked, to: first - 1 },
+            )
         }
         Direction::Backward => {
             let to = wanted.from.min(head);
-            Range { from: to.saturating_sub(limit - 1).max(1), to }
+            let asked = to.saturating_sub(limit - 1).max(1);
+            (Range { from: asked.max(first), to }, Range { from: asked, to: to.min(first - 1) })
         }
     };
-    (range.from <= range.to).then_some(range)
+    let some = |range: Range| (range.from <= range.to).then_some(range);
+    (some(range), some(expired))
 }
 
 /// A message's frame and its sequence.
@@ -89,9 +97,19 @@ impl Conversations {
                 return self.reject(session, wanted.conversation, which, &refusal, mesh);
             }
         };
-        let Some(range) = range(&wanted, conversation.visible, self.limits.page_messages_max) else {
-            let empty = Range { from: wanted.from, to: wanted.from.saturating_sub(1) };
-            let head = conversation.visible;
+        let (first, head) = (conversation.state.first(), conversation.visible);
+        let (range, expired) = range(&wanted, (first, head), self.limits.page_messages_max);
+        if let Some(expired) = expired {
+            self.tell_gap(session, wanted.conversation, expired, GapCause::Expired, mesh);
+        }
+        let Some(conversation) = self.by_id.get(&wanted.conversation) else { return };
+        let Some(range) = range else {
+            // The next page goes on behind what is not kept, and no page ends where there is nothing.
+            let from = match wanted.direction {
+                Direction::Forward => wanted.from.max(first),
+                Direction::Backward => wanted.from.min(head + 1),
+            };
+            let empty = Range { from, to: from.saturating_sub(1) };
             return self.page(session, &wanted, empty, head, (&[], &[]), mesh);
         };
         // What of it is in memory, from the asked end on: fewer than asked for are as good an answer.
@@ -179,16 +197,28 @@ impl Conversations {
     /// Sends what was found; says first what is lost, so that nobody waits for it.
     fn answer(&mut self, author: Author, wanted: &Wanted, asked: Range, found: &[Found], mesh: &mut Mesh) {
         let session = author.session;
-        let head = self.by_id.get(&wanted.conversation).map_or(0, |conversation| conversation.visible);
+        let known = self.by_id.get(&wanted.conversation);
+        let (head, expired) = known.map_or((0, 0), |known| (known.visible, known.state.expired));
+        // What was given up while the journal was read is not shown: what was said about it may be gone.
+        let (gone, found) = found.split_at(found.partition_point(|(sequence, _)| *sequence <= expired));
+        // Of what is behind, a page that had no room for more knows nothing.
+        let asked = match wanted.direction {
+            Direction::Forward if found.is_empty() && !gone.is_empty() => {
+                Range { to: asked.to.min(expired), ..asked }
+            }
+            _ => asked,
+        };
         if let Some(lost) = lost(asked, found, wanted.direction) {
-            let gap = Gap {
-                conversation: wanted.conversation,
-                from: lost.from,
-                to: lost.to,
-                cause: GapCause::Lost,
-            };
-            gap.encode(&mut self.encoder, &mut self.scratch);
-            self.reply(session, Answers::Other, mesh);
+            // Nor is it lost.
+            let (before, behind) = (
+                Range { to: lost.to.min(expired), ..lost },
+                Range { from: lost.from.max(expired + 1), ..lost },
+            );
+            for (range, cause) in [(before, GapCause::Expired), (behind, GapCause::Lost)] {
+                if range.from <= range.to {
+                    self.tell_gap(session, wanted.conversation, range, cause, mesh);
+                }
+            }
         }
         let kept = fit(found, self.limits.page_bytes_max, wanted.direction);
         let range = match (kept.first(), kept.last()) {
@@ -206,6 +236,20 @@ impl Conversations {
         }
     }
 
+    /// Says that these will not come.
+    pub(super) fn tell_gap(
+        &mut self,
+        session: SessionRef,
+        conversation: ConversationId,
+        range: Range,
+        cause: GapCause,
+        mesh: &mut Mesh,
+    ) {
+        let gap = Gap { conversation, from: range.from, to: range.to, cause };
+        gap.encode(&mut self.encoder, &mut self.scratch);
+        self.reply(session, Answers::Other, mesh);
+    }
+
     /// Sends a page of a conversation that is at `head`.
     pub(super) fn page(
         &mut self,
@@ -216,6 +260,7 @@ impl Conversations {
         (frames, amendments): (&[u8], &[u8]),
         mesh: &mut Mesh,
     ) {
+        let first = self.by_id.get(&wanted.conversation).map_or(1, |conversation| conversation.state.first());
         let page = Page {
             request: wanted.request,
             conversation: wanted.conversation,
@@ -224,7 +269,7 @@ impl Conversations {
             head,
             complete: match wanted.direction {
                 Direction::Forward => range.to >= head,
-                Direction::Backward => range.from <= 1,
+                Direction::Backward => range.from <= first,
             },
             frames,
             amendments,
@@ -261,9 +306,32 @@ mod tests {
             (1, 1000, Forward, 1000, Some((1, 256))),
         ];
         for (from, limit, direction, head, expected) in cases {
-            let actual = range(&wanted(from, limit, direction), head, 256);
+            let (actual, expired) = range(&wanted(from, limit, direction), (1, head), 256);
             assert_eq!(actual.map(|range| (range.from, range.to)), expected, "{from} {limit} {direction:?}");
+            assert_eq!(expired, None);
         }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_named_and_the_page_begins_behind_it() {
+        use Direction::{Backward, Forward};
+        let cases = [
+            (1, 10, Forward, Some((41, 50)), Some((1, 40))),
+            (38, 10, Forward, Some((41, 50)), Some((38, 40))),
+            (41, 10, Forward, Some((41, 50)), None),
+            (45, 10, Backward, Some((41, 45)), Some((36, 40))),
+            (50, 10, Backward, Some((41, 50)), None),
+            (40, 10, Backward, None, Some((31, 40))),
+            (5, 10, Backward, None, Some((1, 5))),
+        ];
+        for (from, limit, direction, expected, gap) in cases {
+            let (actual, expired) = range(&wanted(from, limit, direction), (41, 100), 256);
+            let plain = |range: Option<Range>| range.map(|range| (range.from, range.to));
+            assert_eq!((plain(actual), plain(expired)), (expected, gap), "{from} {limit} {direction:?}");
+        }
+        // Nothing is kept at all.
+        let (actual, expired) = range(&wanted(1, 10, Forward), (101, 100), 256);
+        assert_eq!((actual, expired), (None, Some(Range { from: 1, to: 100 })));
     }
 
     fn found(sequences: impl IntoIterator<Item = u64>) -> Vec<Found> {

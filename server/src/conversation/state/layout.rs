@@ -1,6 +1,6 @@
 //! The stored form of what is folded, byte by byte.
 //!
-//! The first byte says what it is: 1 and 2 are layouts of a conversation's state, others belong to what else is
+//! The first byte says what it is: 1 to 3 are layouts of a conversation's state, others belong to what else is
 //! folded. What an earlier release wrote is read for ever; the present one is written.
 
 use ringwire_protocol::id::UserId;
@@ -9,8 +9,11 @@ use ringwire_protocol::message::{ConversationKind, Role};
 use super::{MemberState, State};
 use crate::conversation::devices::Device;
 
-/// Layout of [`State::encode`].
-const VERSION: u8 = 2;
+/// Layout of [`State::encode`] where not everything is kept any more.
+const VERSION: u8 = 3;
+
+/// The layout where it is: the same without the last sequence that is not.
+const VERSION_2: u8 = 2;
 
 /// The layout before: no kind, and members without cursors.
 const VERSION_1: u8 = 1;
@@ -31,12 +34,15 @@ pub enum StateFault {
 impl State {
     /// Appends the stored form.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        out.push(if self.expired > 0 { VERSION } else { VERSION_2 });
         out.push(self.kind as u8);
         put_text(out, &self.name);
         put(out, self.head);
         put(out, self.time_ms);
         put(out, self.reserved);
+        if self.expired > 0 {
+            put(out, self.expired);
+        }
         put(out, self.members.len() as u64);
         for (user, member) in &self.members {
             out.extend_from_slice(user.as_bytes());
@@ -62,7 +68,7 @@ impl State {
         }
     }
 
-    /// Reads the stored form, of this layout or the one before.
+    /// Reads the stored form, of this layout or an earlier one.
     ///
     /// # Errors
     /// Where the bytes are not one whole state.
@@ -84,6 +90,9 @@ impl State {
             reserved: input.number()?,
             ..State::default()
         };
+        if version == VERSION {
+            state.expired = input.number()?;
+        }
         for _ in 0..input.number()? {
             let user = UserId::from_bytes(input.array()?);
             let role = Role::from_number(input.byte()?).ok_or_else(|| input.damaged())?;

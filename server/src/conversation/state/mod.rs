@@ -47,6 +47,8 @@ pub struct State {
     /// When the last entry was accepted, milliseconds since 1970. No later entry says less, whatever the clock
     /// does.
     pub time_ms: u64,
+    /// The last sequence that is not kept any more; 0: everything is.
+    pub expired: u64,
     /// Sequences up to here may have been shown before they were synced; not less than what was shown.
     pub reserved: u64,
     /// In the order of their ids, which is the order of the paged list.
@@ -62,6 +64,7 @@ impl Default for State {
             kind: ConversationKind::Group,
             head: 0,
             time_ms: 0,
+            expired: 0,
             reserved: 0,
             members: BTreeMap::new(),
             devices: HashMap::default(),
@@ -121,6 +124,16 @@ impl State {
         }
     }
 
+    /// The first sequence that is kept, or will be given.
+    pub fn first(&self) -> u64 {
+        self.expired + 1
+    }
+
+    /// Messages that a member who has read up to there can still read.
+    pub fn unread(&self, head: u64, read: u64) -> u64 {
+        head.saturating_sub(read.max(self.expired))
+    }
+
     /// How many members may do everything.
     pub fn owners(&self) -> usize {
         self.members.values().filter(|member| member.role == Role::Owner).count()
@@ -168,6 +181,20 @@ mod tests {
         assert!(State::decode(&bytes).is_err());
         bytes[0] = 9;
         assert!(matches!(State::decode(&bytes), Err(StateFault::Version(9))));
+    }
+
+    #[test]
+    fn what_is_kept_no_more_is_in_a_layout_of_its_own() {
+        let (mut bytes, mut expired) = (Vec::new(), sample());
+        expired.expired = 290;
+        expired.encode(&mut bytes);
+        assert_eq!(bytes[0], 3);
+        assert_eq!(State::decode(&bytes).expect("just encoded"), expired);
+        assert!((0..bytes.len()).all(|length| State::decode(&bytes[..length]).is_err()));
+        assert_eq!((expired.first(), expired.unread(300, 17), expired.unread(300, 295)), (291, 10, 5));
+        bytes.clear();
+        sample().encode(&mut bytes);
+        assert_eq!(bytes[0], 2, "where everything is kept, an earlier release still reads it");
     }
 
     /// A state as the release before people wrote it, kept as it was.

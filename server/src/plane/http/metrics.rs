@@ -107,6 +107,11 @@ const METRICS: &[Metric] = &[
         "Messages fed to who has the conversation open only.",
         |s| s.conversations.announced,
     ),
+    counter(
+        "ringwire_conversations_expired_total",
+        "Times that the oldest messages of a conversation were given up.",
+        |s| s.conversations.expired,
+    ),
     gauge("ringwire_requests_waiting", "Requests that wait for a full ring.", |s| {
         s.levels.requests_waiting as u64
     }),
