@@ -14,6 +14,7 @@ use crate::fault::{Fault, Result};
 use crate::load::adapter::ringwire::Ringwire as Adapter;
 use crate::load::adapter::{Role, Who};
 use crate::load::engine::Engine;
+use crate::load::link::Transport;
 use crate::system::memory::{self, Resident};
 use crate::system::server::{Ringwire, Setup};
 use crate::system::want_descriptors;
@@ -45,6 +46,8 @@ pub struct Options {
     pub settings: Vec<String>,
     /// Handshakes under way at once.
     pub at_once: usize,
+    /// What the connections go over.
+    pub transport: Transport,
 }
 
 /// One figure.
@@ -123,12 +126,14 @@ fn measure(options: &Options, driver: &str, shards: u16) -> Result<Figure> {
         shards,
         settings: options.settings.clone(),
         cpus: Vec::new(),
+        transport: options.transport,
     };
     let mut server = Ringwire::start(&setup)?;
     let receive_buffers = if driver == "epoll" { 0 } else { receive_buffers() };
     let before = quiet(&mut server, receive_buffers)?;
-    let adapter = Adapter { prefix: "idle".to_owned(), durability: Durability::Memory };
-    let mut engine = Engine::new(adapter, server.address)?;
+    let adapter =
+        Adapter { prefix: "idle".to_owned(), durability: Durability::Memory, framing: server.framing() };
+    let mut engine = Engine::new(adapter, server.address, server.way.clone())?;
     engine.connecting_max = options.at_once;
     let half = options.connections / 2;
     let mut at_half = before;

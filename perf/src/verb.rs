@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ringwire_perf::bare;
 use ringwire_perf::fault::{Fault, Result};
+use ringwire_perf::load::link::Transport;
 use ringwire_perf::measure;
 use ringwire_perf::measure::contender::Contender;
 use ringwire_perf::people::{presence, storm};
@@ -35,6 +36,9 @@ pub(crate) enum Verb {
         /// Handshakes under way at once.
         #[arg(long, default_value_t = ringwire_perf::load::engine::CONNECTING_MAX)]
         at_once: usize,
+        /// What the connections go over.
+        #[arg(long, default_value = "ws")]
+        transport: Transport,
     },
     /// Presence per second of many users who watch each other: while nobody moves, and while some come and go.
     Presence {
@@ -107,6 +111,9 @@ pub(crate) enum Verb {
         /// All messages of one read leave as one send per socket.
         #[arg(long)]
         coalesce: bool,
+        /// Over QUIC, with this certificate and key, on quinn.
+        #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
+        quic: Option<Vec<PathBuf>>,
         /// Bytes of an acknowledgement to the publisher; 0: none.
         #[arg(long, default_value_t = 0)]
         ack_bytes: usize,
@@ -127,7 +134,7 @@ pub(crate) struct Placed {
 fn setup(server: Server, placed: Placed) -> Result<Setup> {
     let binary = system::server::find_binary(server.binary)?;
     let Placed { driver, shards } = placed;
-    Ok(Setup { binary, driver, shards, settings: server.set, cpus: Vec::new() })
+    Ok(Setup { binary, driver, shards, settings: server.set, cpus: Vec::new(), transport: Transport::Ws })
 }
 
 /// What is compared, and how.
@@ -141,6 +148,9 @@ pub(crate) struct Run {
     /// Drivers of the server to try; `none` leaves our server out.
     #[arg(long, value_delimiter = ',', default_value = "uring,epoll")]
     driver: Vec<String>,
+    /// What clients of our server reach it over; with quic, a bare server on quinn is measured as well.
+    #[arg(long, value_delimiter = ',', default_value = "ws")]
+    transport: Vec<Transport>,
     /// How often each contender has its turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -194,7 +204,7 @@ pub(crate) struct Server {
 /// Does it.
 pub(crate) fn run(verb: Verb) -> Result<()> {
     match verb {
-        Verb::Resident { server, connections, driver, shards, at_once } => {
+        Verb::Resident { server, connections, driver, shards, at_once, transport } => {
             let binary = system::server::find_binary(server.binary)?;
             let options = resident::Options {
                 binary,
@@ -203,6 +213,7 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
                 shards,
                 settings: server.set,
                 at_once,
+                transport,
             };
             resident::run(&options).map(drop)
         }
@@ -242,8 +253,12 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
             let work = append::work::Work::read(work.into_iter()).map_err(Fault::Usage)?;
             append::run(&engine, &work)
         }
-        Verb::Bare { listen, coalesce, ack_bytes } => {
-            bare::serve(&bare::Options { listen, coalesces: coalesce, ack_bytes })
+        Verb::Bare { listen, coalesce, quic, ack_bytes } => {
+            let options = bare::Options { listen, coalesces: coalesce, ack_bytes };
+            match quic.as_deref() {
+                Some([certificate, key]) => bare::quic::serve(&options, certificate, key),
+                _ => bare::serve(&options),
+            }
         }
     }
 }
@@ -259,7 +274,7 @@ fn one(mut scenario: Scenario, run: &Run) -> Result<()> {
     }
     println!("{}: {}", scenario.name, scenario.about);
     let contenders = contenders(&scenario, run)?;
-    let is_ours = |contender: &Contender| matches!(contender, Contender::Ringwire(_));
+    let is_ours = |contender: &Contender| matches!(contender, Contender::Ringwire { .. });
     let binary = if contenders.iter().any(is_ours) {
         system::server::find_binary(run.server.binary.clone())?
     } else {
@@ -304,7 +319,9 @@ fn contenders(scenario: &Scenario, run: &Run) -> Result<Vec<Contender>> {
         return Ok(contenders);
     }
     for driver in drivers {
-        contenders.push(Contender::Ringwire(driver.clone()));
+        for transport in &run.transport {
+            contenders.push(Contender::Ringwire { driver: driver.clone(), transport: *transport });
+        }
         if let Some(versus) = &scenario.versus {
             contenders.push(Contender::Versus { driver: driver.clone(), name: versus.name.clone() });
         }
@@ -315,6 +332,9 @@ fn contenders(scenario: &Scenario, run: &Run) -> Result<Vec<Contender>> {
         contenders.push(Contender::Bare { coalesces: false });
         if scenario.coalescing {
             contenders.push(Contender::Bare { coalesces: true });
+        }
+        if run.transport.contains(&Transport::Quic) {
+            contenders.push(Contender::BareQuic);
         }
     }
     if suits_bare {

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: fairness, limits, partial writes.
 
+pub mod quic;
 mod table;
 pub mod wire;
 

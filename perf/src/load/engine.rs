@@ -1,4 +1,4 @@
-//! Sockets: connecting in bounded numbers, setting up, receiving, sending.
+//! Connecting in bounded numbers, setting up, receiving, sending; over TCP, TLS and QUIC alike.
 //!
 //! Invariants: a connection's bytes are handed over whole units at a time and in order; what the kernel does
 //! not take is kept and sent later, so a publish is never lost between two layers; anything unexpected ends
@@ -6,22 +6,20 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::adapter::{Adapter, Item, Role, Step, Who};
+use super::link::{Link, Way};
+use super::quic::{News, Quic};
 use crate::fault::{Fault, Result};
 use crate::system::now_ns;
 
 /// Handshakes under way at once while connecting, unless told otherwise.
 pub const CONNECTING_MAX: usize = 128;
-
-/// Source addresses that connections are spread over (127.0.1.1 and up): one has 28,000 ports.
-const SOURCES: u32 = 16;
 
 /// Bytes taken in one read.
 const READ_BYTES: usize = 256 * 1024;
@@ -42,7 +40,7 @@ pub type Each<'a, A> = dyn FnMut(&A, u32, Item<'_>, u64) -> Result<()> + 'a;
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Option<TcpStream>,
+    link: Link,
     /// Who it is.
     pub who: Who,
     step: u8,
@@ -69,12 +67,16 @@ pub struct Engine<A> {
     /// The protocol.
     pub adapter: A,
     address: SocketAddr,
+    way: Way,
+    quic: Option<Quic>,
     poller: OwnedFd,
     connections: Vec<Connection>,
     waiting: VecDeque<u32>,
     connecting: usize,
     ready: usize,
     buffer: Box<[u8]>,
+    /// What TLS and QUIC have opened.
+    plain: Vec<u8>,
     events: Vec<epoll::Event>,
     /// Bytes received, of everything.
     pub received_bytes: u64,
@@ -91,18 +93,21 @@ impl<A: Adapter> Engine<A> {
     ///
     /// # Errors
     /// There is no epoll.
-    pub fn new(adapter: A, address: SocketAddr) -> Result<Self> {
+    pub fn new(adapter: A, address: SocketAddr, way: Way) -> Result<Self> {
         let poller = epoll::create(CreateFlags::CLOEXEC)
             .map_err(|error| Fault::system("opening epoll")(error.into()))?;
         Ok(Engine {
             adapter,
             address,
+            quic: if let Way::Quic(config) = &way { Some(Quic::new(config.clone())) } else { None },
+            way,
             poller,
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,
             ready: 0,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            plain: Vec::new(),
             events: Vec::with_capacity(1024),
             received_bytes: 0,
             waited_ns: 0,
@@ -137,7 +142,7 @@ impl<A: Adapter> Engine<A> {
         for who in people {
             self.waiting.push_back(self.connections.len() as u32);
             self.connections.push(Connection {
-                stream: None,
+                link: Link::Closed,
                 who,
                 step: 0,
                 is_ready: false,
@@ -180,7 +185,10 @@ impl<A: Adapter> Engine<A> {
     /// Closes a connection at once; it may come back by [`Engine::reconnect`].
     pub fn cut(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        connection.stream = None;
+        if let (Link::Quic(_, handle), Some(quic)) = (&connection.link, &mut self.quic) {
+            quic.cut(*handle);
+        }
+        connection.link = Link::Closed;
         self.ready -= usize::from(std::mem::replace(&mut connection.is_ready, false));
     }
 
@@ -207,14 +215,17 @@ impl<A: Adapter> Engine<A> {
     }
 
     fn begin(&mut self, index: u32) -> Result<()> {
-        let stream = start_connecting(index, self.address)
+        let link = Link::open(&self.way, self.quic.as_mut(), index, self.address)
             .map_err(Fault::system(format!("connecting to {}", self.address)))?;
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.poller, &stream, EventData::new_u64(index.into()), flags)
-            .map_err(|error| Fault::system("watching a socket")(error.into()))?;
+        let mut flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        flags.set(EventFlags::OUT, !matches!(link, Link::Quic(..)));
+        if let Some(socket) = link.socket() {
+            epoll::add(&self.poller, socket, EventData::new_u64(index.into()), flags)
+                .map_err(|error| Fault::system("watching a socket")(error.into()))?;
+        }
         let connection = &mut self.connections[index as usize];
-        connection.stream = Some(stream);
-        connection.is_watching_writes = true;
+        connection.is_watching_writes = !matches!(link, Link::Quic(..));
+        connection.link = link;
         self.adapter.begin(&connection.who, &mut connection.unsent);
         self.connecting += 1;
         Ok(())
@@ -235,12 +246,12 @@ impl<A: Adapter> Engine<A> {
 
     fn watch(&self, index: u32) -> Result<()> {
         let connection = &self.connections[index as usize];
-        let Some(stream) = &connection.stream else { return Ok(()) };
+        let Some(socket) = connection.link.socket() else { return Ok(()) };
         // By edge: by level the kernel looks at every socket a second time, to find that it was emptied.
         let mut flags = EventFlags::ET;
         flags.set(EventFlags::IN | EventFlags::RDHUP, !connection.is_stopped);
         flags.set(EventFlags::OUT, connection.is_watching_writes);
-        epoll::modify(&self.poller, stream, EventData::new_u64(index.into()), flags)
+        epoll::modify(&self.poller, socket, EventData::new_u64(index.into()), flags)
             .map_err(|error| Fault::system("watching a socket")(error.into()))
     }
 
@@ -264,10 +275,21 @@ impl<A: Adapter> Engine<A> {
     /// The connection is gone.
     pub fn flush(&mut self, index: u32) -> Result<()> {
         let connection = &mut self.connections[index as usize];
-        let Some(mut stream) = connection.stream.as_ref() else { return Ok(()) };
-        while !connection.unsent.is_empty() {
-            match stream.write(&connection.unsent) {
-                Ok(sent) => drop(connection.unsent.drain(..sent)),
+        let (mut stream, bytes) = match (&mut connection.link, &mut self.quic) {
+            (Link::Tcp(stream), _) => (&*stream, &mut connection.unsent),
+            (Link::Tls(stream, secure), _) => {
+                let sealed = secure.seal(&mut connection.unsent).map_err(|what| broken(index, &what))?;
+                (&*stream, sealed)
+            }
+            (Link::Quic(_, handle), Some(quic)) => {
+                let written = quic.write(*handle, &mut connection.unsent);
+                return written.map_err(|what| broken(index, &what));
+            }
+            _ => return Ok(()),
+        };
+        while !bytes.is_empty() {
+            match stream.write(bytes) {
+                Ok(sent) => drop(bytes.drain(..sent)),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
                     break;
                 }
@@ -275,7 +297,7 @@ impl<A: Adapter> Engine<A> {
                 Err(error) => return Err(broken(index, &error.to_string())),
             }
         }
-        let wants = !connection.unsent.is_empty();
+        let wants = !bytes.is_empty();
         if wants != connection.is_watching_writes {
             connection.is_watching_writes = wants;
             self.watch(index)?;
@@ -289,7 +311,9 @@ impl<A: Adapter> Engine<A> {
     /// A connection ends, what arrives is not the protocol, or `each` has had enough.
     pub fn turn(&mut self, timeout: Option<Duration>, each: &mut Each<'_, A>) -> Result<usize> {
         let began = now_ns();
-        let timeout = if self.sleeps { timeout } else { Some(Duration::ZERO) };
+        self.settle_quic(each)?;
+        let due = self.quic.as_ref().and_then(Quic::quiet_for);
+        let timeout = if self.sleeps { timeout.into_iter().chain(due).min() } else { Some(Duration::ZERO) };
         let timeout = timeout.and_then(|timeout| rustix::time::Timespec::try_from(timeout).ok());
         self.events.clear();
         match epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
@@ -311,8 +335,49 @@ impl<A: Adapter> Engine<A> {
             }
         }
         self.events = events;
+        self.settle_quic(each)?;
         self.waited_ns += if found <= KEPT_UP_EVENTS { now_ns() - began } else { slept_ns };
         Ok(found)
+    }
+
+    /// Sends what QUIC has due, and takes what it has opened.
+    fn settle_quic(&mut self, each: &mut Each<'_, A>) -> Result<()> {
+        let Some(quic) = &mut self.quic else { return Ok(()) };
+        let mut news = Vec::new();
+        quic.settle(&mut news).map_err(Fault::Server)?;
+        let is_any = !news.is_empty();
+        for news in news {
+            match news {
+                News::Open(index) => self.flush(index)?,
+                News::Readable(index) => {
+                    let connection = &self.connections[index as usize];
+                    let (Link::Quic(_, handle), false) = (&connection.link, connection.is_stopped) else {
+                        continue;
+                    };
+                    let mut plain = std::mem::take(&mut self.plain);
+                    plain.clear();
+                    let read = self.quic.as_mut().map_or(Ok(()), |quic| quic.read(*handle, &mut plain));
+                    self.received_bytes += plain.len() as u64;
+                    self.take(index, &plain, each)?;
+                    self.plain = plain;
+                    read.map_err(|what| broken(index, &what))?;
+                }
+                News::Lost(index, why) => return Err(broken(index, &why)),
+            }
+        }
+        match (is_any, &mut self.quic) {
+            // What was answered leaves at once.
+            (true, Some(quic)) => {
+                let mut news = Vec::new();
+                quic.settle(&mut news).map_err(Fault::Server)?;
+                news.into_iter().try_for_each(|news| match news {
+                    News::Lost(index, why) => Err(broken(index, &why)),
+                    News::Open(index) => self.flush(index),
+                    News::Readable(_) => Ok(()),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes what has come on a connection, as far as one read goes; whether there may be more.
@@ -321,7 +386,14 @@ impl<A: Adapter> Engine<A> {
     /// As for [`Engine::turn`].
     pub fn receive(&mut self, index: u32, each: &mut Each<'_, A>) -> Result<bool> {
         let connection = &mut self.connections[index as usize];
-        let Some(mut stream) = connection.stream.as_ref() else { return Ok(false) };
+        let mut stream = match &connection.link {
+            Link::Closed => return Ok(false),
+            Link::Tcp(stream) | Link::Tls(stream, _) => stream,
+            Link::Quic(_, handle) => {
+                let received = self.quic.as_mut().map_or(Ok(()), |quic| quic.receive(*handle, self.address));
+                return received.map(|()| false).map_err(|what| broken(index, &what));
+            }
+        };
         let count = match stream.read(&mut self.buffer) {
             Ok(0) => return Err(broken(index, "the server closed it")),
             Ok(count) => count,
@@ -331,10 +403,32 @@ impl<A: Adapter> Engine<A> {
         };
         let is_more = count == self.buffer.len();
         self.received_bytes += count as u64;
+        if let Link::Tls(_, secure) = &mut connection.link {
+            let mut plain = std::mem::take(&mut self.plain);
+            plain.clear();
+            secure.open(&self.buffer[..count], &mut plain).map_err(|what| broken(index, &what))?;
+            self.take(index, &plain, each)?;
+            self.plain = plain;
+            if !self.connections[index as usize].is_ready {
+                // The handshake has something to say.
+                self.flush(index)?;
+            }
+        } else {
+            let buffer = std::mem::take(&mut self.buffer);
+            let taken = self.take(index, &buffer[..count], each);
+            self.buffer = buffer;
+            taken?;
+        }
+        Ok(is_more)
+    }
+
+    /// Takes the next bytes of a connection's protocol.
+    fn take(&mut self, index: u32, bytes: &[u8], each: &mut Each<'_, A>) -> Result<()> {
+        let connection = &mut self.connections[index as usize];
         let now = now_ns();
         let adapter = &self.adapter;
         let mut joined;
-        let mut input = &self.buffer[..count];
+        let mut input = bytes;
         if !connection.partial.is_empty() {
             joined = std::mem::take(&mut connection.partial);
             joined.extend_from_slice(input);
@@ -372,26 +466,10 @@ impl<A: Adapter> Engine<A> {
         if said {
             self.flush(index)?;
         }
-        Ok(is_more)
+        Ok(())
     }
 }
 
 fn broken(index: u32, what: &str) -> Fault {
     Fault::Server(format!("connection {index}: {what}"))
-}
-
-fn start_connecting(index: u32, address: SocketAddr) -> std::io::Result<TcpStream> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    if address.ip().is_loopback() {
-        let source = Ipv4Addr::new(127, 0, 1, 1 + (index % SOURCES) as u8);
-        rustix::net::bind(&socket, &SocketAddrV4::new(source, 0))?;
-    }
-    match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let stream = TcpStream::from(socket);
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

@@ -10,4 +10,7 @@
 pub mod adapter;
 pub mod drive;
 pub mod engine;
+pub mod link;
+pub mod quic;
 pub mod room;
+pub mod secure;

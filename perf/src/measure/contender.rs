@@ -8,12 +8,15 @@ use ringwire_protocol::{ConversationId, DeviceId, UserId};
 
 use super::scene::{self, Turn};
 use super::{Options, Round};
+use crate::bare::quic::BARE_PROTOCOL;
 use crate::fault::{Fault, Result};
 use crate::load::adapter::bare::Bare;
 use crate::load::adapter::ringwire::Ringwire as RingwireAdapter;
 use crate::load::engine::Engine;
+use crate::load::link::{Transport, Way};
 use crate::peers::{Peer, Running, mosquitto, nats, nchan, node_ws};
 use crate::scenario::{Promise, Scenario};
+use crate::system::certificate::Certificate;
 use crate::system::processor::Split;
 use crate::system::server::{Process, Ringwire, Setup};
 use crate::{append, comparators};
@@ -21,8 +24,13 @@ use crate::{append, comparators};
 /// Who is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// Our server, on a driver.
-    Ringwire(String),
+    /// Our server.
+    Ringwire {
+        /// Its driver.
+        driver: String,
+        /// What its clients reach it over.
+        transport: Transport,
+    },
     /// The same, in the scenario's other half.
     Versus {
         /// The driver.
@@ -35,6 +43,8 @@ pub enum Contender {
         /// All messages of one read leave as one send per socket.
         coalesces: bool,
     },
+    /// The bare loop's work over QUIC, on quinn.
+    BareQuic,
     /// The bare loop's work on another runtime.
     Runtime(String),
     /// Somebody else's server.
@@ -46,10 +56,12 @@ pub enum Contender {
 impl std::fmt::Display for Contender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Contender::Ringwire(driver) => write!(f, "ringwire {driver}"),
+            Contender::Ringwire { driver, transport: Transport::Ws } => write!(f, "ringwire {driver}"),
+            Contender::Ringwire { driver, transport } => write!(f, "ringwire {driver}, {transport}"),
             Contender::Versus { driver, name } => write!(f, "ringwire {driver}, {name}"),
             Contender::Bare { coalesces: false } => f.write_str("bare send"),
             Contender::Bare { coalesces: true } => f.write_str("bare send, coalescing"),
+            Contender::BareQuic => f.write_str("bare quinn"),
             Contender::Runtime(name) => write!(f, "fan-out on {name}"),
             Contender::Peer(name) => f.write_str(name),
             Contender::Store(name) => f.write_str(match name.as_str() {
@@ -71,24 +83,25 @@ impl Contender {
     /// It does not start, dies, breaks a promise, or the machine does not allow it.
     pub(super) fn turn(&self, scenario: &Scenario, options: &Options) -> Result<Round> {
         let split = match self {
-            Contender::Ringwire(_) => Split::of(scenario.shards)?,
+            Contender::Ringwire { .. } => Split::of(scenario.shards)?,
             Contender::Versus { .. } => Split::of(scenario.versus().unwrap_or(scenario.clone()).shards)?,
             _ => Split::of(1)?,
         };
         let turn = Turn { scenario, is_real_time: options.is_real_time, contender: self, split: &split };
         match self {
-            Contender::Ringwire(driver) => ours(&turn, options, driver),
+            Contender::Ringwire { driver, transport } => ours(&turn, options, driver, *transport),
             Contender::Versus { driver, .. } => {
                 let scenario = scenario
                     .versus()
                     .ok_or_else(|| Fault::Usage(format!("{} has no other half (versus)", scenario.name)))?;
-                ours(&Turn { scenario: &scenario, ..turn }, options, driver)
+                ours(&Turn { scenario: &scenario, ..turn }, options, driver, Transport::Ws)
             }
             Contender::Bare { coalesces } => bare(&turn, *coalesces),
+            Contender::BareQuic => bare_quic(&turn),
             Contender::Runtime(name) => {
                 let mut command = Command::new(comparators::find().map_err(Fault::Usage)?);
                 command.args(["fanout", name, "127.0.0.1:0", &(ack_bytes() + 2).to_string()]);
-                like_bare(&turn, name, command)
+                like_bare(&turn, name, command, Way::Tcp)
             }
             Contender::Store(engine) => store(&turn, engine),
             Contender::Peer(name) => match name.as_str() {
@@ -102,7 +115,7 @@ impl Contender {
     }
 }
 
-fn ours(turn: &Turn<'_>, options: &Options, driver: &str) -> Result<Round> {
+fn ours(turn: &Turn<'_>, options: &Options, driver: &str, transport: Transport) -> Result<Round> {
     let scenario = turn.scenario;
     let setup = Setup {
         binary: options.binary.clone(),
@@ -110,14 +123,17 @@ fn ours(turn: &Turn<'_>, options: &Options, driver: &str) -> Result<Round> {
         shards: scenario.shards,
         settings: scenario.settings.clone(),
         cpus: turn.split.server.clone(),
+        transport,
     };
-    let Ringwire { mut process, address, data } = Ringwire::start(&setup)?;
+    let server = Ringwire::start(&setup)?;
+    let framing = server.framing();
+    let Ringwire { mut process, address, way, data } = server;
     let promise = options.durability.unwrap_or(scenario.durability);
     if promise == Promise::Synced {
         append::want_disk(data.path())?;
     }
-    let adapter = RingwireAdapter { prefix: "room".to_owned(), durability: promise.durability() };
-    let figure = scene::run(turn, Engine::new(adapter, address)?, &mut process, true);
+    let adapter = RingwireAdapter { prefix: "room".to_owned(), durability: promise.durability(), framing };
+    let figure = scene::run(turn, Engine::new(adapter, address, way)?, &mut process, true);
     drop((process, data));
     figure
 }
@@ -129,16 +145,33 @@ fn bare(turn: &Turn<'_>, coalesces: bool) -> Result<Round> {
     if coalesces {
         command.arg("--coalesce");
     }
-    like_bare(turn, "the bare loop", command)
+    like_bare(turn, "the bare loop", command, Way::Tcp)
+}
+
+fn bare_quic(turn: &Turn<'_>) -> Result<Round> {
+    let own = std::env::current_exe().map_err(Fault::system("finding this program"))?;
+    let folder = tempfile::tempdir().map_err(Fault::system("making a folder"))?;
+    let certificate = Certificate::make(folder.path())?;
+    let mut command = Command::new(own);
+    command.args([
+        "bare",
+        "--listen",
+        "127.0.0.1:0",
+        "--ack-bytes",
+        &(ack_bytes() + 2).to_string(),
+        "--quic",
+    ]);
+    command.args([&certificate.certificate_file, &certificate.key_file]);
+    like_bare(turn, "the bare loop on quinn", command, certificate.way(Transport::Quic, BARE_PROTOCOL)?)
 }
 
 /// A program that speaks the bare loop's protocol, and says "listening on ADDRESS" first.
-fn like_bare(turn: &Turn<'_>, name: &str, command: Command) -> Result<Round> {
+fn like_bare(turn: &Turn<'_>, name: &str, command: Command, way: Way) -> Result<Round> {
     let body = turn.scenario.body_bytes as usize;
     let mut process = Process::start(name, command, &turn.split.server)?;
     let address = process.wait_for_line(|line| line.strip_prefix("listening on ")?.parse().ok())?;
     let adapter = Bare { around_body: frame_bytes(body) - body, echo_bytes: pong_bytes() };
-    scene::run(turn, Engine::new(adapter, address)?, &mut process, true)
+    scene::run(turn, Engine::new(adapter, address, way)?, &mut process, true)
 }
 
 /// A store in a process and an empty folder of its own, on all processors.
@@ -202,7 +235,7 @@ fn store(turn: &Turn<'_>, engine: &str) -> Result<Round> {
 
 fn peer<P: Peer>(turn: &Turn<'_>) -> Result<Round> {
     let Running { mut process, address, adapter, is_acknowledged, folder } = P::start(&turn.split.server)?;
-    let figure = scene::run(turn, Engine::new(adapter, address)?, &mut process, is_acknowledged);
+    let figure = scene::run(turn, Engine::new(adapter, address, Way::Tcp)?, &mut process, is_acknowledged);
     drop((process, folder));
     figure
 }

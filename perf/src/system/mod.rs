@@ -1,5 +1,6 @@
 //! What the harness asks of the machine: processors, limits, and what `/proc` says of a process.
 
+pub mod certificate;
 pub mod memory;
 pub mod processor;
 pub mod server;

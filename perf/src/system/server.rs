@@ -9,11 +9,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::certificate::Certificate;
 use super::processor;
 use crate::fault::{Fault, Result};
+use crate::load::adapter::ringwire::Framing;
+use crate::load::link::{Transport, Way};
 
 /// The variable that names the binary.
 pub const BINARY_VARIABLE: &str = "RINGWIRE_BINARY";
+
+/// What clients of ours speak over QUIC (ALPN).
+const QUIC_PROTOCOL: &[u8] = b"ringwire/1";
 
 /// How long a server may take to say that it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -266,6 +272,8 @@ pub struct Setup {
     pub settings: Vec<String>,
     /// The processors it is bound to; none: all.
     pub cpus: Vec<usize>,
+    /// What clients reach it over.
+    pub transport: Transport,
 }
 
 /// A running Ringwire server with a data directory of its own.
@@ -275,6 +283,8 @@ pub struct Ringwire {
     pub process: Process,
     /// Where clients connect.
     pub address: SocketAddr,
+    /// How.
+    pub way: Way,
     /// Removed when dropped.
     pub data: tempfile::TempDir,
 }
@@ -310,17 +320,33 @@ impl Ringwire {
         for setting in &setup.settings {
             command.args(["--set", setting]);
         }
+        let way = if setup.transport == Transport::Ws {
+            Way::Tcp
+        } else {
+            let certificate = Certificate::make(data.path())?;
+            for (name, file) in [
+                ("tls.certificate_file", &certificate.certificate_file),
+                ("tls.key_file", &certificate.key_file),
+            ] {
+                command.args(["--set", &format!("{name}={}", file.display())]);
+            }
+            certificate.way(setup.transport, QUIC_PROTOCOL)?
+        };
         let mut process = Process::start("ringwire", command, &setup.cpus)?;
         let address = process.wait_for_line(|line| {
-            line.trim()
-                .strip_prefix("clients")?
-                .trim()
-                .strip_prefix("ws://")?
-                .strip_suffix("/v1/ws")?
-                .parse()
-                .ok()
+            let url = line.trim().strip_prefix("clients")?.trim();
+            url.strip_prefix("ws://").or(url.strip_prefix("wss://"))?.strip_suffix("/v1/ws")?.parse().ok()
         })?;
-        Ok(Ringwire { process, address, data })
+        Ok(Ringwire { process, address, way, data })
+    }
+
+    /// How frames lie on its streams.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match self.way {
+            Way::Tcp | Way::Tls(_) => Framing::WebSocket,
+            Way::Quic(_) => Framing::Bare,
+        }
     }
 }
 

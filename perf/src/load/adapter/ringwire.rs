@@ -20,6 +20,17 @@ pub struct Ringwire {
     pub prefix: String,
     /// What publishes ask for.
     pub durability: Durability,
+    /// How frames lie on the stream.
+    pub framing: Framing,
+}
+
+/// How frames lie on the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// In WebSocket messages, after an upgrade.
+    WebSocket,
+    /// One behind the other, as over QUIC.
+    Bare,
 }
 
 /// Steps of setting up, after the upgrade: one for the welcome, one per answer that is awaited.
@@ -65,7 +76,45 @@ impl Ringwire {
             agent: "perf",
             cursors: cursor.as_slice().into(),
         };
-        say(out, |encoder, frame| hello.encode(encoder, frame));
+        self.say(out, |encoder, frame| hello.encode(encoder, frame));
+    }
+
+    fn fetch(&self, conversation: ConversationId, from: u64, out: &mut Vec<u8>) {
+        let fetch = Fetch {
+            request: 1,
+            conversation,
+            from,
+            limit: 256,
+            direction: Direction::Forward,
+            view: View::Raw,
+        };
+        self.say(out, |encoder, frame| fetch.encode(encoder, frame));
+    }
+
+    /// Appends one frame.
+    fn say(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
+        let mut frame = Vec::new();
+        write(&mut Encoder::new(), &mut frame);
+        match self.framing {
+            Framing::WebSocket => websocket::frame(websocket::BINARY, &frame, out),
+            Framing::Bare => out.extend_from_slice(&frame),
+        }
+    }
+
+    /// The frames of a unit.
+    fn frames<'a>(&self, unit: &'a [u8], each: &mut dyn FnMut(frame::Frame<'a>)) -> Result<(), String> {
+        let mut payload = match self.framing {
+            Framing::Bare => unit,
+            Framing::WebSocket => match websocket::payload(unit) {
+                (websocket::BINARY, payload) => payload,
+                (websocket::CLOSE, payload) => return Err(websocket::close_text(payload)),
+                _ => return Ok(()),
+            },
+        };
+        while let Some(frame) = split(&mut payload)? {
+            each(frame);
+        }
+        Ok(())
     }
 
     /// Says what follows the welcome; how many answers to await.
@@ -76,7 +125,9 @@ impl Ringwire {
             Role::Subscriber(rooms) | Role::Publisher(rooms) => {
                 for room in rooms {
                     let name = self.room(*room);
-                    say(out, |encoder, frame| Join { request: *room, name: &name }.encode(encoder, frame));
+                    self.say(out, |encoder, frame| {
+                        Join { request: *room, name: &name }.encode(encoder, frame)
+                    });
                 }
                 rooms.len()
             }
@@ -89,20 +140,20 @@ impl Ringwire {
             (ServerFrame::Joined(joined), Role::Publisher(_)) => {
                 // It publishes and receives nothing: unlike a subscriber it gives the feed back.
                 let (request, conversation) = (joined.request, joined.conversation);
-                say(out, |encoder, frame| Close { request, conversation }.encode(encoder, frame));
+                self.say(out, |encoder, frame| Close { request, conversation }.encode(encoder, frame));
                 Ok(false)
             }
             (ServerFrame::Joined(joined), Role::Resumer { after, missed, .. }) if *missed > 0 => {
                 if joined.head != after + u64::from(*missed) {
                     return Err(format!("the head is {}, not {missed} messages after {after}", joined.head));
                 }
-                fetch(joined.conversation, after + 1, out);
+                self.fetch(joined.conversation, after + 1, out);
                 Ok(false)
             }
             (ServerFrame::Joined(joined), Role::Subscriber(_)) if joined.request < OPENED => {
                 // Large conversations feed only those who have them open.
                 let (request, conversation) = (joined.request + OPENED, joined.conversation);
-                say(out, |encoder, frame| {
+                self.say(out, |encoder, frame| {
                     Open { request, conversation, after: joined.head }.encode(encoder, frame);
                 });
                 Ok(false)
@@ -111,7 +162,7 @@ impl Ringwire {
             (ServerFrame::Page(page), Role::Resumer { after, missed, .. }) => {
                 let last = check_page(page.frames, page.from)?;
                 if !page.complete {
-                    fetch(page.conversation, last + 1, out);
+                    self.fetch(page.conversation, last + 1, out);
                 } else if last != after + u64::from(*missed) {
                     return Err(format!("resuming after {after} gave up to {last}, not {missed} messages"));
                 }
@@ -124,16 +175,10 @@ impl Ringwire {
     }
 }
 
-fn fetch(conversation: ConversationId, from: u64, out: &mut Vec<u8>) {
-    let fetch =
-        Fetch { request: 1, conversation, from, limit: 256, direction: Direction::Forward, view: View::Raw };
-    say(out, |encoder, frame| fetch.encode(encoder, frame));
-}
-
 /// Checks that a page has dense sequences from `from`; the last of them.
 fn check_page(mut frames: &[u8], from: u64) -> Result<u64, String> {
     let mut next = from;
-    while let Some(frame) = frame::split(&mut frames, FRAME_BYTES_MAX).map_err(|fault| fault.to_string())? {
+    while let Some(frame) = split(&mut frames)? {
         match ServerFrame::decode(frame) {
             Ok(ServerFrame::Message(message)) if message.sequence == next => next += 1,
             other => return Err(format!("message {next} was to come in a page, not {other:?}")),
@@ -142,48 +187,44 @@ fn check_page(mut frames: &[u8], from: u64) -> Result<u64, String> {
     if next == from { Err("a page without messages came".to_owned()) } else { Ok(next - 1) }
 }
 
-/// Appends one frame in one WebSocket message.
-fn say(out: &mut Vec<u8>, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
-    let mut frame = Vec::new();
-    write(&mut Encoder::new(), &mut frame);
-    websocket::frame(websocket::BINARY, &frame, out);
+fn split<'a>(bytes: &mut &'a [u8]) -> Result<Option<frame::Frame<'a>>, String> {
+    frame::split(bytes, FRAME_BYTES_MAX).map_err(|fault| fault.to_string())
 }
 
-/// The frames of a WebSocket message.
-fn frames<'a>(unit: &'a [u8], each: &mut dyn FnMut(frame::Frame<'a>)) -> Result<(), String> {
-    let (opcode, mut payload) = websocket::payload(unit);
-    match opcode {
-        websocket::BINARY => {
-            while let Some(frame) =
-                frame::split(&mut payload, FRAME_BYTES_MAX).map_err(|fault| fault.to_string())?
-            {
-                each(frame);
-            }
-            Ok(())
-        }
-        websocket::CLOSE => Err(websocket::close_text(payload)),
-        _ => Ok(()),
-    }
+/// Takes a frame off the stream, if there is a whole one.
+fn take_frame<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let body = u32::from_le_bytes(*input.first_chunk()?) as usize;
+    let (frame, rest) = input.split_at_checked(frame::HEADER_BYTES + body)?;
+    *input = rest;
+    Some(frame)
 }
 
 impl Adapter for Ringwire {
-    fn begin(&self, _who: &Who, out: &mut Vec<u8>) {
-        websocket::upgrade(ws::PATH, Some(ws::SUBPROTOCOL), out);
+    fn begin(&self, who: &Who, out: &mut Vec<u8>) {
+        match self.framing {
+            Framing::WebSocket => websocket::upgrade(ws::PATH, Some(ws::SUBPROTOCOL), out),
+            Framing::Bare => self.hello(who, out),
+        }
     }
 
     #[inline]
     fn unit<'a>(&self, step: u8, input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, String> {
-        websocket::unit(step > UPGRADE, input)
+        match self.framing {
+            Framing::WebSocket => websocket::unit(step > UPGRADE, input),
+            Framing::Bare => Ok(take_frame(input)),
+        }
     }
 
     fn set_up(&self, who: &Who, step: &mut u8, unit: &[u8], out: &mut Vec<u8>) -> Result<Step, String> {
         if *step == UPGRADE {
-            self.hello(who, out);
             *step = WELCOME;
-            return Ok(Step::Waits);
+            if self.framing == Framing::WebSocket {
+                self.hello(who, out);
+                return Ok(Step::Waits);
+            }
         }
         let mut outcome = Ok(());
-        frames(unit, &mut |frame| {
+        self.frames(unit, &mut |frame| {
             if outcome.is_err() {
                 return;
             }
@@ -208,7 +249,7 @@ impl Adapter for Ringwire {
     #[inline]
     fn items<'a>(&self, unit: &'a [u8], each: &mut dyn FnMut(Item<'a>)) -> Result<(), String> {
         let mut refused = None;
-        frames(unit, &mut |frame| match frame.kind {
+        self.frames(unit, &mut |frame| match frame.kind {
             FrameType::Message => each(Item::Message(frame.bytes)),
             FrameType::Ack => each(Item::Ack),
             FrameType::Pong => each(Item::Echo(frame.body)),
@@ -226,7 +267,7 @@ impl Adapter for Ringwire {
 
     fn body<'a>(&self, message: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
         let mut bytes = message;
-        let frame = frame::split(&mut bytes, FRAME_BYTES_MAX).map_err(|fault| fault.to_string())?;
+        let frame = split(&mut bytes)?;
         match frame.map(ServerFrame::decode) {
             Some(Ok(ServerFrame::Message(message))) => {
                 Ok((message.kind == Kind::Application).then_some(message.body))
@@ -237,7 +278,7 @@ impl Adapter for Ringwire {
 
     fn sequence(&self, message: &[u8]) -> Option<u64> {
         let mut bytes = message;
-        let frame = frame::split(&mut bytes, FRAME_BYTES_MAX).ok()??;
+        let frame = split(&mut bytes).ok()??;
         match ServerFrame::decode(frame) {
             Ok(ServerFrame::Message(message)) => Some(message.sequence),
             _ => None,
@@ -253,10 +294,10 @@ impl Adapter for Ringwire {
             durability: self.durability,
             body,
         };
-        say(out, |encoder, frame| publish.encode(encoder, frame));
+        self.say(out, |encoder, frame| publish.encode(encoder, frame));
     }
 
     fn echo(&self, token: u64, out: &mut Vec<u8>) {
-        say(out, |encoder, frame| Ping { token }.encode(encoder, frame));
+        self.say(out, |encoder, frame| Ping { token }.encode(encoder, frame));
     }
 }
