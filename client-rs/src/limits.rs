@@ -56,6 +56,19 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(20);
 pub const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// From wanting a connection to a finished transport handshake.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long QUIC may take before TLS over TCP is tried beside it (`ringwire://`): longer than a round trip around the
+/// world, shorter than a person's patience.
+pub const QUIC_HEAD_START: Duration = Duration::from_millis(300);
+/// For how long QUIC goes without its head start after it did not get through.
+pub const QUIC_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// Streams that a server may open at a time, each with a page.
+pub const QUIC_PAGES_MAX: u32 = 16;
+/// Bytes that a server may send ahead on one stream: the largest frame taken.
+pub const QUIC_STREAM_BYTES_MAX: u32 = FRAME_BYTES_TAKEN as u32;
+/// Bytes that it may send ahead on all of them.
+pub const QUIC_BYTES_MAX: u32 = MESSAGE_BYTES_TAKEN as u32;
+/// Bytes of datagrams that wait to be taken, and to be sent. The oldest are let go beyond it.
+pub const QUIC_DATAGRAM_BYTES_MAX: usize = 64 * 1024;
 /// From `Hello` to `Welcome`.
 pub const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Times in a row that a peer may send what is not this protocol before the client takes it for something else.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ringwire_protocol::DeviceId;
 
+use super::dial::Dialer;
 use super::shared::{Guard, Shared};
 use super::task;
 use super::url::Endpoint;
@@ -27,6 +28,7 @@ pub struct Builder {
     url: String,
     device: Option<DeviceId>,
     provider: Option<TokenProvider>,
+    pin: Option<[u8; 32]>,
     config: Config,
 }
 
@@ -44,7 +46,7 @@ impl Builder {
     pub(super) fn new(url: String) -> Self {
         let mut config = Config::new(DeviceId::ZERO, "");
         config.credit = u64::from(limits::READER_MESSAGES_MAX);
-        Self { url, device: None, provider: None, config }
+        Self { url, device: None, provider: None, pin: None, config }
     }
 
     /// The token that says who the user is. On a server in development mode `dev:NAME` will do.
@@ -109,6 +111,13 @@ impl Builder {
         self
     }
 
+    /// Believes the server whose certificate has this SHA-256, and no other, whoever signed it: for development with
+    /// `ringwire --tls-dev`, which prints it. Unless set, the operating system says who is to be believed.
+    pub fn pin_certificate(mut self, sha256: [u8; 32]) -> Self {
+        self.pin = Some(sha256);
+        self
+    }
+
     /// How long a request (join, history, members …) waits for its answer, reconnects included. 15 s unless set.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.config.request_timeout = timeout;
@@ -149,6 +158,7 @@ impl Builder {
     /// A URL that cannot be used, a token that is too long, no randomness from the operating system.
     pub fn connect_lazy(mut self) -> Result<Client> {
         let endpoint = Endpoint::parse(&self.url)?;
+        let dialer = Dialer::new(endpoint.scheme, self.pin)?;
         let bytes_max = ringwire_protocol::limits::TOKEN_BYTES_MAX;
         if self.config.token.len() > bytes_max {
             return Err(Error::Invalid(format!("a token of more than {bytes_max} bytes")));
@@ -161,7 +171,7 @@ impl Builder {
         let link =
             Link::new(Core::new(self.config, u64::from_le_bytes(random()?)), u64::from_le_bytes(random()?));
         let shared = Arc::new(Shared::new(link, device));
-        task::spawn(shared.clone(), endpoint, self.provider);
+        task::spawn(shared.clone(), endpoint, dialer, self.provider);
         let guard = Arc::new(Guard::new(shared.clone()));
         Ok(Client { shared, guard })
     }

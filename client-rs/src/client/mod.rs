@@ -18,12 +18,15 @@
 
 mod builder;
 mod conversation;
+mod dial;
 mod dispatch;
 mod inbox;
 mod publisher;
+mod quic;
 mod room;
 mod shared;
 mod task;
+mod tls;
 mod url;
 
 use std::sync::Arc;
@@ -76,6 +79,12 @@ impl Client {
     /// Begins to describe a client of the server at `url`, as in `ws://127.0.0.1:7400/v1/ws`.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(url.into())
+    }
+
+    /// The network has changed, as a phone's does that leaves a Wi-Fi: a connection over QUIC moves to the new one and
+    /// loses nothing. Over TCP this does nothing; there the connection breaks, and the client makes another.
+    pub fn network_changed(&self) {
+        self.shared.moved.notify_one();
     }
 
     /// Joins the conversation of that name, and receives what is published from now on. One reader per conversation and

@@ -88,6 +88,8 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     /// The task has something to do.
     pub(super) wake: Notify,
+    /// The network has changed under the socket.
+    pub(super) moved: Notify,
     /// Publishes were settled, so outboxes may have room.
     pub(super) settled: Notify,
     pub(super) state: watch::Sender<State>,
@@ -110,6 +112,7 @@ impl Shared {
                 rooms_last: 0,
             }),
             wake: Notify::new(),
+            moved: Notify::new(),
             settled: Notify::new(),
             state: watch::Sender::new(State::Connecting { attempt: 1 }),
             events: broadcast::Sender::new(EVENTS_MAX),

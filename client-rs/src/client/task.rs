@@ -1,4 +1,4 @@
-//! The one task of a client: it owns the socket, looks at the clock, and carries out what the core wants.
+//! The one task of a client: it owns the socket (QUIC: see `quic`), looks at the clock, and carries out what the core wants.
 //!
 //! ```text
 //!  offline --Action::Connect--> connecting --> online --closed--> offline ... until the core has ended
@@ -11,24 +11,30 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tracing::debug;
 
 use super::builder::TokenProvider;
+use super::dial::{Dialer, Stream};
 use super::shared::Shared;
 use super::url::Endpoint;
 use crate::core::{Cause, State};
 use crate::limits::{GOODBYE_TIMEOUT, OUTPUT_BYTES_MAX, RECEIVE_BYTES};
 use crate::ws::Action;
 
-pub(super) fn spawn(shared: Arc<Shared>, endpoint: Endpoint, provider: Option<TokenProvider>) {
-    tokio::spawn(async move { Task { shared, endpoint, provider }.run().await });
-}
-
-struct Task {
+pub(super) fn spawn(
     shared: Arc<Shared>,
     endpoint: Endpoint,
+    dialer: Dialer,
+    provider: Option<TokenProvider>,
+) {
+    tokio::spawn(async move { Task { shared, endpoint, dialer, provider }.run().await });
+}
+
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    endpoint: Endpoint,
+    dialer: Dialer,
     provider: Option<TokenProvider>,
 }
 
@@ -64,7 +70,7 @@ impl Task {
     }
 
     /// The core's next deadline; without one, never.
-    async fn due(&self) {
+    pub(super) async fn due(&self) {
         match self.shared.look(|inner| inner.core().deadline()) {
             Some(at) => sleep_until(self.shared.instant(at)).await,
             None => std::future::pending().await,
@@ -82,22 +88,35 @@ impl Task {
             }
         };
         let Some(stream) = self.connect(&endpoint).await else { return };
-        self.shared.quietly(|inner, _| inner.link.on_open(&endpoint.authority(), &endpoint.path));
-        let (reader, writer) = stream.into_split();
-        let cause = self.online(reader, writer).await;
+        let open =
+            || self.shared.quietly(|inner, _| inner.link.on_open(&endpoint.authority(), &endpoint.path));
+        let cause = match stream {
+            Stream::Plain(stream) => {
+                open();
+                let (reader, writer) = stream.into_split();
+                self.online(reader, writer).await
+            }
+            Stream::Secure(stream) => {
+                open();
+                let (reader, writer) = tokio::io::split(stream);
+                self.online(reader, writer).await
+            }
+            Stream::Quic(quic) => {
+                self.shared.quietly(|inner, now| inner.link.on_open_stream(now));
+                self.online_quic(*quic).await
+            }
+        };
         self.closed(cause);
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Option<TcpStream> {
-        let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
-        let mut connecting = std::pin::pin!(connecting);
+    async fn connect(&self, endpoint: &Endpoint) -> Option<Stream> {
+        let mut connecting = std::pin::pin!(self.dialer.dial(endpoint));
         loop {
             tokio::select! {
-                result = &mut connecting => match result.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+                result = &mut connecting => match result {
                     Ok(stream) => return Some(stream),
-                    Err(error) => {
-                        let (host, port) = (&endpoint.host, endpoint.port);
-                        self.closed(Cause::Network(format!("connecting to {host} port {port}: {error}")));
+                    Err(why) => {
+                        self.closed(Cause::Network(why));
                         return None;
                     }
                 },
@@ -184,7 +203,7 @@ impl Task {
     }
 
     /// Asks the provider for a token, beside the connection, if the core wants one.
-    fn ask_for_token(&self) {
+    pub(super) fn ask_for_token(&self) {
         if !self.shared.look(|inner| std::mem::take(&mut inner.token_wanted)) {
             return;
         }
@@ -203,21 +222,21 @@ impl Task {
 
 /// Bytes on their way to the socket.
 #[derive(Debug, Default)]
-struct Output {
-    bytes: Vec<u8>,
-    written: usize,
+pub(super) struct Output {
+    pub(super) bytes: Vec<u8>,
+    pub(super) written: usize,
 }
 
 impl Output {
-    fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
         // What one burst needed is not kept for ever.

@@ -158,6 +158,11 @@ impl Core {
         }
     }
 
+    /// Whether the server has welcomed this client on the present connection.
+    pub fn is_live(&self) -> bool {
+        self.connection.is_live()
+    }
+
     /// Whether no call waits for an answer of the server any more.
     pub fn is_idle(&self) -> bool {
         !self.requests.any_called()

@@ -77,20 +77,25 @@ impl Media {
     /// # Errors
     /// Where the URL cannot be used.
     pub fn beside(url: &str, token: impl Into<String>) -> Result<Self, MediaError> {
-        let mut media: reqwest::Url =
-            url.parse().map_err(|error| MediaError::Url(format!("{url:?} is no URL: {error}")))?;
-        let scheme = match media.scheme() {
-            "ws" => "http",
-            "wss" => "https",
+        let (scheme, rest) = match url.split_once("://") {
+            Some(("ws", rest)) => ("http", rest),
+            Some(("wss" | "quic" | "ringwire", rest)) => ("https", rest),
             _ => {
                 return Err(MediaError::Url(format!(
-                    "{url:?} is no address of a server; it begins with ws://"
+                    "{url:?} is no address of a server; it begins with ws://, wss://, quic:// or ringwire://"
                 )));
             }
         };
-        let port = media.port().map(|_| PLANE_PORT);
-        let changed = media.set_scheme(scheme).and_then(|()| media.set_port(port));
-        changed.map_err(|()| MediaError::Url(format!("{url:?} has no host")))?;
+        let mut media: reqwest::Url = format!("{scheme}://{rest}")
+            .parse()
+            .map_err(|error| MediaError::Url(format!("{url:?} is no URL: {error}")))?;
+        if media.port().is_some() {
+            // The plane's port speaks no TLS, so the token goes there on this machine only.
+            let is_here = matches!(media.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+            let scheme = if is_here { "http" } else { scheme };
+            let changed = media.set_port(Some(PLANE_PORT)).and_then(|()| media.set_scheme(scheme));
+            changed.map_err(|()| MediaError::Url(format!("{url:?} has no host")))?;
+        }
         media.set_path("/v1/media");
         media.set_query(None);
         Self::new(media.as_str(), token)
@@ -121,6 +126,8 @@ mod tests {
             ("ws://127.0.0.1:7400/v1/ws", "http://127.0.0.1:7401/v1/media"),
             ("ws://[::1]:1/v1/ws?x", "http://[::1]:7401/v1/media"),
             ("wss://chat.example/v1/ws", "https://chat.example/v1/media"),
+            ("quic://chat.example:7400", "https://chat.example:7401/v1/media"),
+            ("ringwire://127.0.0.1:7400", "http://127.0.0.1:7401/v1/media"),
         ] {
             assert_eq!(Media::beside(url, "t").expect("a URL").url(), expected);
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ringwire_protocol::DeviceId;
+use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_MAX;
+use ringwire_protocol::message::{ConversationKind, Encoder, Joined, Pong, Welcome};
 use ringwire_protocol::ws::handshake::{parse_request, response};
 use ringwire_protocol::ws::{self, Decoder, Event as WsEvent, Opcode, Role};
 
@@ -202,4 +204,103 @@ fn a_wish_to_hang_up_says_goodbye_first() {
     assert_eq!(event, Some(WsEvent::Close { code: Some(1000), reason: "done" }));
     link.on_closed(now, Cause::Wanted);
     assert_eq!(state(&mut link), Some(State::Closed));
+}
+
+/// Frames as a server sends them on a stream.
+fn welcome_and_pong() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new();
+    let welcome = Welcome {
+        version: 1,
+        session: 1,
+        user: ringwire_protocol::UserId::from_name("me"),
+        name: "me",
+        heartbeat_ms: 20_000,
+        frame_bytes_max: FRAME_BYTES_MAX as u32,
+        body_bytes_max: 1024,
+        publish_window: 64,
+        server_time_ms: 1,
+        heads: Default::default(),
+    };
+    welcome.encode(&mut encoder, &mut bytes);
+    Pong { token: 1, server_time_ms: 1 }.encode(&mut encoder, &mut bytes);
+    bytes
+}
+
+fn stream_link() -> Link {
+    let mut core = Core::new(Config::new(DeviceId::from_name("d"), "t"), 1);
+    core.start(Duration::ZERO);
+    let mut link = Link::new(core, 2);
+    assert_eq!(link.poll_action(), Some(Action::Connect { address: None }));
+    link.on_open_stream(Duration::ZERO);
+    link
+}
+
+#[test]
+fn a_stream_carries_bare_frames_cut_anywhere() {
+    let mut link = stream_link();
+    let mut out = Vec::new();
+    link.poll_output(Duration::ZERO, &mut out);
+    let hello = frame::split(&mut &out[..], FRAME_BYTES_MAX).unwrap().unwrap();
+    assert_eq!(hello.kind, frame::FrameType::Hello);
+    for byte in welcome_and_pong() {
+        link.on_bytes(Duration::ZERO, &mut [byte]);
+    }
+    assert!(matches!(state(&mut link), Some(State::Connected(_))));
+    assert_eq!(link.poll_action(), None);
+}
+
+#[test]
+fn what_is_no_frame_closes_a_stream_with_its_code() {
+    let mut link = stream_link();
+    link.on_bytes(Duration::ZERO, &mut [0xff; 16]);
+    assert_eq!(link.poll_action(), Some(Action::Close));
+    assert_eq!(link.take_goodbye().0, ringwire_protocol::code::Code::BAD_FRAME.number());
+    link.on_closed(Duration::ZERO, Cause::Wanted);
+    assert!(matches!(state(&mut link), Some(State::Failed(Error::Peer(_)))));
+}
+
+#[test]
+fn signs_of_the_moment_travel_beside_a_stream_and_not_before_the_welcome() {
+    let mut link = stream_link();
+    let mut out = Vec::new();
+    link.poll_output(Duration::ZERO, &mut out);
+    let mut pong = Vec::new();
+    Pong { token: 1, server_time_ms: 1 }.encode(&mut Encoder::new(), &mut pong);
+    link.on_frame(Duration::ZERO, &pong);
+    assert_eq!(link.poll_action(), None, "one that has overtaken the welcome is let go");
+    link.on_bytes(Duration::ZERO, &mut welcome_and_pong());
+    let room = ringwire_protocol::ConversationId::from_name("r");
+    link.core().join(Duration::ZERO, "r", crate::core::Start::Latest).unwrap();
+    out.clear();
+    link.poll_output(Duration::ZERO, &mut out);
+    let joined = Joined {
+        request: 1,
+        conversation: room,
+        kind: ConversationKind::Group,
+        role: ringwire_protocol::message::Role::Member,
+        head: 0,
+        first: 1,
+        client_sequence: 0,
+        read: 0,
+        muted_until_ms: 0,
+        name: "r",
+        members_count: 1,
+        delivered: 0,
+        members: Default::default(),
+    };
+    let mut bytes = Vec::new();
+    joined.encode(&mut Encoder::new(), &mut bytes);
+    link.on_bytes(Duration::ZERO, &mut bytes);
+    link.core().typing(Duration::from_secs(1), room, true).unwrap();
+    out.clear();
+    link.poll_output(Duration::from_secs(1), &mut out);
+    let datagram = link.poll_datagram().expect("a datagram");
+    let frame = frame::split(&mut &datagram[..], FRAME_BYTES_MAX).unwrap().unwrap();
+    assert_eq!(frame.kind, frame::FrameType::Typing);
+    assert_eq!(link.poll_datagram(), None);
+    let mut rest = &out[..];
+    while let Some(frame) = frame::split(&mut rest, FRAME_BYTES_MAX).unwrap() {
+        assert_ne!(frame.kind, frame::FrameType::Typing);
+    }
 }

@@ -1,5 +1,7 @@
 //! A server played by hand over a real socket, one frame at a time.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -59,20 +61,23 @@ impl Listener {
     pub async fn greet(&self) -> (Peer, Vec<(ConversationId, u64)>, String) {
         let mut peer = self.accept().await;
         let Sent::Hello { token, cursors } = peer.next().await else { panic!("Hello comes first") };
-        let welcome = Welcome {
-            version: 1,
-            session: 1,
-            user: UserId::from_name("me"),
-            name: "me",
-            heartbeat_ms: 20_000,
-            frame_bytes_max: FRAME_BYTES_MAX as u32,
-            body_bytes_max: 32 * 1024,
-            publish_window: 64,
-            server_time_ms: 1,
-            heads: Default::default(),
-        };
-        peer.send(&[ServerFrame::Welcome(welcome)]).await;
+        peer.send(&[ServerFrame::Welcome(welcome())]).await;
         (peer, cursors, token)
+    }
+}
+
+pub fn welcome() -> Welcome<'static> {
+    Welcome {
+        version: 1,
+        session: 1,
+        user: UserId::from_name("me"),
+        name: "me",
+        heartbeat_ms: 20_000,
+        frame_bytes_max: FRAME_BYTES_MAX as u32,
+        body_bytes_max: 32 * 1024,
+        publish_window: 64,
+        server_time_ms: 1,
+        heads: Default::default(),
     }
 }
 
@@ -186,22 +191,7 @@ impl Peer {
 
     pub async fn joined(&mut self, request: u32, name: &str, head: u64, client_sequence: u64) {
         let members = [Member { user: UserId::from_name("ada"), name: "ada", role: Role::Member }];
-        let joined = Joined {
-            request,
-            conversation: ConversationId::from_name(name),
-            name,
-            role: Role::Member,
-            head,
-            first: 1,
-            client_sequence,
-            members_count: 1,
-            members: (&members).into(),
-            kind: ConversationKind::Group,
-            read: 0,
-            delivered: 0,
-            muted_until_ms: 0,
-        };
-        self.send(&[ServerFrame::Joined(joined)]).await;
+        self.send(&[ServerFrame::Joined(joined(request, name, head, client_sequence, &members))]).await;
     }
 
     /// Waits for the join of that room and answers it.
@@ -257,7 +247,31 @@ impl Peer {
     }
 }
 
-fn message<'a>(name: &str, sequence: u64, body: &'a [u8]) -> Message<'a> {
+pub fn joined<'a>(
+    request: u32,
+    name: &'a str,
+    head: u64,
+    client_sequence: u64,
+    members: &'a [Member<'a>],
+) -> Joined<'a> {
+    Joined {
+        request,
+        conversation: ConversationId::from_name(name),
+        name,
+        role: Role::Member,
+        head,
+        first: 1,
+        client_sequence,
+        members_count: 1,
+        members: members.into(),
+        kind: ConversationKind::Group,
+        read: 0,
+        delivered: 0,
+        muted_until_ms: 0,
+    }
+}
+
+pub fn message<'a>(name: &str, sequence: u64, body: &'a [u8]) -> Message<'a> {
     Message {
         conversation: ConversationId::from_name(name),
         sequence,
@@ -271,7 +285,7 @@ fn message<'a>(name: &str, sequence: u64, body: &'a [u8]) -> Message<'a> {
     }
 }
 
-fn read(frame: &ClientFrame<'_>) -> Sent {
+pub fn read(frame: &ClientFrame<'_>) -> Sent {
     match frame {
         ClientFrame::Hello(hello) => Sent::Hello {
             token: hello.token.to_owned(),

@@ -49,7 +49,13 @@ pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Con
         } else {
             println!("Try it in two terminals:");
         }
-        println!("  ringwire chat --url {url} --as alice --room lobby");
-        println!("  ringwire chat --url {url} --as bob --room lobby");
+        let pin = match certificate {
+            Some((sha256, true)) => format!(" --pin {}", hex(&sha256)),
+            _ => String::new(),
+        };
+        // The best way from a terminal, where there is more than one.
+        let url = if quic { format!("ringwire://{address}") } else { url };
+        println!("  ringwire chat --url {url}{pin} --as alice --room lobby");
+        println!("  ringwire chat --url {url}{pin} --as bob --room lobby");
     }
 }

@@ -24,6 +24,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use ringwire_client::media::Media;
 use ringwire_client::{Builder, Client, Error, Start};
@@ -81,9 +83,13 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct ChatArgs {
-    /// Where the server is.
+    /// Where the server is: ws://, wss:// or quic://, or ringwire:// for QUIC where it gets through and wss:// else.
     #[arg(long, value_name = "URL", env = "RINGWIRE_URL", default_value = "ws://127.0.0.1:7400/v1/ws")]
     url: String,
+    /// Believe the server whose certificate has this SHA-256 (hexadecimal or base64), and no other: for a server
+    /// with --tls-dev, which prints it.
+    #[arg(long, value_name = "HASH", value_parser = pin)]
+    pin: Option<[u8; 32]>,
     /// Who you are, on a server in development mode.
     #[arg(long = "as", value_name = "NAME", env = "USER", default_value = "guest")]
     name: String,
@@ -142,6 +148,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+fn pin(text: &str) -> Result<[u8; 32], String> {
+    let text = text.trim();
+    let bytes = match text.len() {
+        64 => (0..32).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect(),
+        _ => BASE64_STANDARD.decode(text).ok(),
+    };
+    let bytes: Option<[u8; 32]> = bytes.and_then(|bytes: Vec<u8>| bytes.try_into().ok());
+    bytes.ok_or_else(|| {
+        "the SHA-256 of a certificate is 64 hexadecimal digits, or 44 signs of base64".to_owned()
+    })
+}
+
 /// Runs the chat until its end.
 ///
 /// # Errors
@@ -180,7 +198,13 @@ impl ChatArgs {
     /// The client as the arguments describe it, without a device.
     fn client(&self) -> Builder {
         let token = self.token();
-        Client::builder(&self.url).token(token).agent(concat!("ringwire-chat/", env!("CARGO_PKG_VERSION")))
+        let builder = Client::builder(&self.url)
+            .token(token)
+            .agent(concat!("ringwire-chat/", env!("CARGO_PKG_VERSION")));
+        match self.pin {
+            Some(sha256) => builder.pin_certificate(sha256),
+            None => builder,
+        }
     }
 
     /// Where to begin, if it was said.

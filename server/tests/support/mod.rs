@@ -5,7 +5,7 @@
 
 mod said;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -110,7 +110,8 @@ impl Server {
 
     /// The client's address.
     pub fn url(&self) -> String {
-        format!("ws://{}/v1/ws", self.address)
+        let scheme = if self.sha256.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{}/v1/ws", self.address)
     }
 
     /// What it logged so far.
@@ -451,7 +452,11 @@ impl<S: Read + Write> Raw<S> {
             let mut buffer = [0; 65_536];
             let count = match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(End::Eof),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Err(End::Eof),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+                {
+                    return Err(End::Eof);
+                }
                 other => other.expect("something within patience"),
             };
             let mut input = &mut buffer[..count];

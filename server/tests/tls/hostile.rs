@@ -8,19 +8,18 @@ use ringwire_protocol::message::ServerFrame;
 use crate::client::{Files, Peer, ask, sum};
 use crate::support::{DRIVERS, PATIENCE, Raw, Server};
 
-fn start(driver: &str, data: &std::path::Path) -> (Server, Peer) {
+fn start(driver: &str, data: &std::path::Path, extra: &[&str]) -> (Server, Peer) {
     let files = Files::make(data, -1, 30);
     let settings = files.settings();
     let set = ["--driver", driver, "--set", &settings[0], "--set", &settings[1]];
-    let set = [&set[..], &["--set", "sessions.handshake_timeout=1s"]].concat();
-    (Server::start(data, &set), Peer::new(&files))
+    (Server::start(data, &[&set[..], extra].concat()), Peer::new(&files))
 }
 
 #[test]
 fn http_without_tls_is_told_so_in_plain_words() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let (server, _) = start(driver, data.path());
+        let (server, _) = start(driver, data.path(), &[]);
         let answer = String::from_utf8(ask(server.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("https://"), "{driver}: {answer}");
     }
@@ -30,7 +29,7 @@ fn http_without_tls_is_told_so_in_plain_words() {
 fn garbage_and_greetings_that_do_not_end_are_cut_and_disturb_nobody() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let (server, peer) = start(driver, data.path());
+        let (server, peer) = start(driver, data.path(), &["--set", "sessions.handshake_timeout=3s"]);
         let mut bystander = peer.sign_in(&server, "bystander");
         bystander.join("quiet");
         // An alert (21) says why.
@@ -54,7 +53,7 @@ fn garbage_and_greetings_that_do_not_end_are_cut_and_disturb_nobody() {
             if dripping.write_all(&[*byte]).is_err() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
         for stream in [&mut silent, &mut cut, &mut dripping] {
             let mut rest = Vec::new();
@@ -75,7 +74,7 @@ fn garbage_and_greetings_that_do_not_end_are_cut_and_disturb_nobody() {
 fn damage_in_a_session_closes_it_and_only_it() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let (server, peer) = start(driver, data.path());
+        let (server, peer) = start(driver, data.path(), &[]);
         let mut bystander = peer.sign_in(&server, "bystander");
         let mut broken = peer.sign_in(&server, "broken");
         broken.stream.sock.write_all(&[23, 3, 3, 0, 32]).unwrap();
@@ -91,7 +90,7 @@ fn damage_in_a_session_closes_it_and_only_it() {
 fn a_reader_that_pauses_misses_nothing() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let (server, peer) = start(driver, data.path());
+        let (server, peer) = start(driver, data.path(), &[]);
         let (mut alice, mut slow) = (peer.sign_in(&server, "alice"), peer.sign_in(&server, "slow"));
         alice.join("lobby");
         slow.join("lobby");
@@ -118,7 +117,7 @@ fn a_reader_that_pauses_misses_nothing() {
 #[test]
 fn a_wrong_protocol_is_refused_by_its_alert() {
     let data = tempfile::tempdir().unwrap();
-    let (server, _) = start("auto", data.path());
+    let (server, _) = start("auto", data.path(), &[]);
     let files = Files { certificate: data.path().join("certificate.pem"), key: data.path().join("key.pem") };
     let script = "
 context.set_alpn_protocols(['h2'])

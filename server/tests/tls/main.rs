@@ -4,6 +4,7 @@
 
 mod client;
 mod hostile;
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
 
