@@ -199,6 +199,15 @@ pub const QUIC_STREAMS_BIDI: u32 = 2;
 /// Streams that a client may have in one direction: those three that HTTP/3 asks for. More: the connection is closed.
 pub const QUIC_STREAMS_UNI: u32 = 3;
 
+/// Streams that a browser may have over WebTransport, once it is known to be one: those of HTTP/3, those it opens so
+/// that servers do not get used to having few (greasing), and its own.
+pub const QUIC_WEB_STREAMS_UNI: u32 = 8;
+/// See [`QUIC_WEB_STREAMS_UNI`].
+pub const QUIC_WEB_STREAMS_BIDI: u32 = 4;
+
+/// Bytes of the head of one of those streams, a request's fields among them. More: the connection is closed.
+pub const QUIC_WEB_HEAD_BYTES_MAX: usize = 16 * 1024;
+
 /// Bytes of one stream that a client may send before they were read; each turn reads all, so this is what may be on
 /// the way. More: the client waits.
 pub const QUIC_STREAM_RECEIVE_BYTES: u32 = 64 * 1024;

@@ -56,6 +56,7 @@ pub(super) fn parts(
             first_slot: config.connections_max,
             connections_max: config.connections_max,
             frame_bytes_max: config.limits.frame_bytes_max,
+            origins: config.origins.clone(),
             base: clock.base(),
         };
         Some((socket, setup))

@@ -28,6 +28,7 @@ mod peer;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -53,6 +54,9 @@ use crate::transport::tls::offer::Offer;
 
 /// Datagrams that the kernel cuts out of one send.
 const SEGMENTS_MAX: usize = 10;
+
+/// How long a browser has to go after it was told that its session is over.
+const WEB_LINGER: Duration = Duration::from_secs(2);
 
 /// What happened to a connection that its session has to know.
 #[derive(Debug)]
@@ -114,6 +118,8 @@ pub struct Setup {
     pub connections_max: u32,
     /// Longest frame, bytes.
     pub frame_bytes_max: usize,
+    /// Origins of pages that may connect; empty: any.
+    pub origins: Vec<String>,
     /// The instant at which the shards' monotonic clock stood at 0.
     pub base: Instant,
 }
@@ -217,8 +223,13 @@ impl Quic {
             }
             if peer.until_ns <= now.monotonic_ns {
                 peer.until_ns = u64::MAX;
-                self.counters.overdue += 1;
-                self.lose(instant, index, Code::HANDSHAKE_TIMEOUT, Code::HANDSHAKE_TIMEOUT.name());
+                if peer.stage == Stage::Over {
+                    // It was told, and has not gone by itself.
+                    peer.connection.close(instant, VarInt::from_u32(web::H3_NO_ERROR), Bytes::new());
+                } else {
+                    self.counters.overdue += 1;
+                    self.lose(instant, index, Code::HANDSHAKE_TIMEOUT, Code::HANDSHAKE_TIMEOUT.name());
+                }
             }
             self.touch(index);
             self.attend(instant, index);
@@ -342,8 +353,21 @@ impl Quic {
         peer.stage = Stage::Over;
         peer.until_ns = u64::MAX;
         peer.forget();
-        let reason = Bytes::copy_from_slice(reason.as_bytes());
-        peer.connection.close(instant, VarInt::from_u32(u32::from(code)), reason);
+        let told = peer.web.as_mut().map(|web| web.close(&mut peer.connection, code, reason));
+        match told {
+            // A browser hears the code in the session's own words, and closes the connection itself, or time does.
+            Some(true) => {
+                let age = instant.saturating_duration_since(self.setup.base) + WEB_LINGER;
+                peer.until_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+            }
+            Some(false) => {
+                peer.connection.close(instant, VarInt::from_u32(web::H3_NO_ERROR), Bytes::new());
+            }
+            None => {
+                let reason = Bytes::copy_from_slice(reason.as_bytes());
+                peer.connection.close(instant, VarInt::from_u32(u32::from(code)), reason);
+            }
+        }
         self.end_handshake(index);
     }
 

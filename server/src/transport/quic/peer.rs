@@ -12,10 +12,14 @@ use ringwire_protocol::frame::FrameReader;
 
 use super::deadlines::Scheduled;
 use super::pages::Pages;
+use super::web::{Outcome, Web};
 use super::{Event, Quic};
 
 /// Bytes that one read takes: a turn's frames of nearly every client.
 const READ_BYTES: usize = 16 * 1024;
+
+/// ALPN of HTTP/3.
+const ALPN_WEB: &[u8] = b"h3";
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Peer {
     pub(super) stage: Stage,
     /// Where it began; it may have moved since.
     address: SocketAddr,
+    /// HTTP/3, where that is spoken.
+    pub(super) web: Option<Box<Web>>,
     /// The client's stream.
     live: Option<StreamId>,
     /// The client has closed its stream.
@@ -68,6 +74,7 @@ impl Peer {
             id,
             stage: Stage::Waiting,
             address,
+            web: None,
             live: None,
             has_ended: false,
             is_blocked: false,
@@ -130,7 +137,8 @@ impl Peer {
     }
 
     pub(super) fn tell(&mut self, frame: &Bytes) -> bool {
-        match self.connection.datagrams().send(frame.clone(), true) {
+        let datagram = self.web.as_ref().map_or_else(|| frame.clone(), |web| web.datagram(frame));
+        match self.connection.datagrams().send(datagram, true) {
             Ok(()) => true,
             // Older ones make room, so it is never blocked.
             Err(SendDatagramError::Blocked(_)) => true,
@@ -144,16 +152,26 @@ impl Peer {
 
     pub(super) fn challenge(&mut self) -> bool {
         let Some(id) = self.connection.streams().open(Dir::Uni) else { return false };
-        // Fails for a stream that is closed only, and this one is new.
-        let _ = self.connection.send_stream(id).finish();
+        let head = self.head();
+        let mut stream = self.connection.send_stream(id);
+        // Both fail for a stream that is closed only, and this one is new. A head that finds the connection's
+        // window shut is left out; the stream is acknowledged all the same.
+        let _ = stream.write(&head);
+        let _ = stream.finish();
         self.proof = Some(id);
         true
     }
 
+    /// What streams of ours begin with.
+    fn head(&self) -> Vec<u8> {
+        self.web.as_ref().map_or_else(Vec::new, |web| web.stream_head())
+    }
+
     /// Has answers to fetches go on, where there are any.
     pub(super) fn advance_pages(&mut self) {
+        let head = self.head();
         if let Some(pages) = &mut self.pages {
-            pages.advance(&mut self.connection, &[]);
+            pages.advance(&mut self.connection, &head);
             if pages.is_empty() {
                 self.pages = None;
             }
@@ -170,11 +188,16 @@ impl Quic {
                 let protocol = data
                     .and_then(|data| data.downcast::<HandshakeData>().ok())
                     .and_then(|data| data.protocol);
-                tracing::trace!(peer = %peer.address, ?protocol, "QUIC handshake");
+                if protocol.as_deref() == Some(ALPN_WEB) {
+                    peer.web.get_or_insert_default().begin(&mut peer.connection);
+                }
             }
             quinn_proto::Event::Connected => {
                 self.end_handshake(index);
                 let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+                if let Some(web) = &mut peer.web {
+                    web.begin(&mut peer.connection);
+                }
                 if peer.stage == Stage::Open {
                     peer.until_ns = u64::MAX;
                     // What had to wait for this, and what came behind it.
@@ -194,7 +217,11 @@ impl Quic {
             quinn_proto::Event::Stream(event) => self.on_stream(instant, index, event),
             quinn_proto::Event::DatagramReceived => {
                 while let Some(bytes) = peer.connection.datagrams().recv() {
-                    if peer.stage == Stage::Open {
+                    let bytes = match &peer.web {
+                        Some(web) => web.undo_datagram(bytes),
+                        None => Some(bytes),
+                    };
+                    if let Some(bytes) = bytes.filter(|_| peer.stage == Stage::Open) {
                         self.events.push_back(Event::Datagram(peer.id, bytes));
                     }
                 }
@@ -245,15 +272,51 @@ impl Quic {
                 }
                 peer.advance_pages();
             }
-            StreamEvent::Available { .. } => peer.advance_pages(),
-            StreamEvent::Readable { .. } => {}
+            StreamEvent::Available { .. } => {
+                if let Some(web) = &mut peer.web {
+                    web.begin(&mut peer.connection);
+                }
+                peer.advance_pages();
+            }
+            StreamEvent::Readable { id } => self.on_web_readable(instant, index, id),
         }
+    }
+
+    /// A stream has something that is not for the session, if HTTP/3 is spoken.
+    fn on_web_readable(&mut self, instant: Instant, index: u32, id: StreamId) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(web) = &mut peer.web else { return };
+        match web.on_readable(&mut peer.connection, id, &self.setup.origins) {
+            Outcome::Nothing => {}
+            Outcome::Opened(id, bytes) => {
+                peer.held = bytes;
+                self.open(index, id);
+            }
+            Outcome::Ended => self.lose(instant, index, Code::NORMAL, ""),
+            Outcome::Fault(code, reason) => self.lose(instant, index, code, reason),
+        }
+    }
+
+    /// The client speaks on this stream: a session may begin.
+    fn open(&mut self, index: u32, id: StreamId) {
+        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        peer.live = Some(id);
+        peer.stage = Stage::Open;
+        if !peer.is_handshaking {
+            peer.until_ns = u64::MAX;
+        }
+        self.events.push_back(Event::Opened(peer.id, peer.address));
+        self.events.push_back(Event::Readable(peer.id));
     }
 
     /// The client opened streams: the first is the one it speaks on, and there is no other.
     fn on_opened(&mut self, instant: Instant, index: u32, dir: Dir) {
         loop {
             let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+            if let Some(web) = &mut peer.web {
+                let opened = web.on_opened(&mut peer.connection, dir);
+                return opened.into_iter().for_each(|id| self.on_web_readable(instant, index, id));
+            }
             let Some(id) = peer.connection.streams().accept(dir) else { return };
             if dir == Dir::Uni || peer.stage != Stage::Waiting {
                 // Each is told to stop, so that it is not left with a window of bytes until the end.
@@ -265,13 +328,7 @@ impl Quic {
                 }
                 continue;
             }
-            peer.live = Some(id);
-            peer.stage = Stage::Open;
-            if !peer.is_handshaking {
-                peer.until_ns = u64::MAX;
-            }
-            self.events.push_back(Event::Opened(peer.id, peer.address));
-            self.events.push_back(Event::Readable(peer.id));
+            self.open(index, id);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A shard's QUIC against clients of `quinn-proto`, in memory and in a time of its own.
 
+mod web;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
@@ -95,6 +97,7 @@ fn setup(offer: Offer, shard: ShardIndex) -> Setup {
         first_slot: SLOT,
         connections_max: 3000,
         frame_bytes_max: 64 * 1024,
+        origins: vec!["https://app.example".to_owned()],
         base: base(),
     }
 }
