@@ -61,6 +61,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(300);
 /// For how long QUIC goes without its head start after it did not get through.
 pub const QUIC_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// How long the next address of a name waits for the one before it.
+pub const QUIC_NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// How long a server may take to answer what was said before the handshake, on the strength of an earlier connection.
+pub const QUIC_EARLY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Streams that a server may open at a time, each with a page.
 pub const QUIC_PAGES_MAX: u32 = 16;
 /// Bytes that a server may send ahead on one stream: the largest frame taken.

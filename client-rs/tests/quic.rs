@@ -31,26 +31,26 @@ struct Server {
     endpoint: Endpoint,
     address: SocketAddr,
     pin: [u8; 32],
+    certificate: rcgen::Certificate,
+    key: rcgen::KeyPair,
 }
 
 impl Server {
     fn start() -> Server {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("a name");
-        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &certificate);
-        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(crypto::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))
-            .expect("they match");
-        config.alpn_protocols = vec![b"ringwire/1".to_vec()];
-        let config =
-            ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).expect("TLS 1.3")));
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
+        let pin = hash.as_ref().try_into().expect("32 bytes");
+        let config = config(&certificate, &key);
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = endpoint.local_addr().expect("bound");
-        Server { endpoint, address, pin: hash.as_ref().try_into().expect("32 bytes") }
+        Server { endpoint, address, pin, certificate, key }
+    }
+
+    /// Like one that has started anew: it knows no tickets.
+    fn forget(&self) {
+        self.endpoint.set_server_config(Some(config(&self.certificate, &self.key)));
     }
 
     fn client(&self, scheme: &str, port: u16) -> ringwire_client::Builder {
@@ -58,10 +58,13 @@ impl Server {
     }
 
     async fn greet(&self) -> Peer {
-        let connection = soon(self.endpoint.accept()).await.expect("a connection").await.expect("shaken");
+        let connecting = soon(self.endpoint.accept()).await.expect("a connection").accept().expect("taken");
+        // A server may always look at what comes early.
+        let Ok((connection, _)) = connecting.into_0rtt() else { panic!("a server may") };
         let (send, recv) = soon(connection.accept_bi()).await.expect("the client opens a stream");
-        let reader = FrameReader::new(FRAME_BYTES_MAX);
-        let mut peer = Peer { connection, send, recv, reader, frames: Vec::new(), encoder: Encoder::new() };
+        let (early, reader) = (recv.is_0rtt(), FrameReader::new(FRAME_BYTES_MAX));
+        let mut peer =
+            Peer { connection, send, recv, early, reader, frames: Vec::new(), encoder: Encoder::new() };
         let Sent::Hello { .. } = peer.next().await else { panic!("Hello comes first") };
         peer.send(&ServerFrame::Welcome(welcome())).await;
         peer
@@ -84,10 +87,25 @@ impl Server {
     }
 }
 
+fn config(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> ServerConfig {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(crypto::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("they match");
+    config.alpn_protocols = vec![b"ringwire/1".to_vec()];
+    config.max_early_data_size = u32::MAX;
+    ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).expect("TLS 1.3")))
+}
+
 struct Peer {
     connection: Connection,
     send: SendStream,
     recv: RecvStream,
+    /// The stream was opened before the handshake was over.
+    early: bool,
     reader: FrameReader,
     frames: Vec<Sent>,
     encoder: Encoder,
@@ -123,6 +141,23 @@ impl Peer {
     async fn message(&mut self, sequence: u64) {
         let body = format!("m{sequence}");
         self.send(&ServerFrame::Message(message("r", sequence, body.as_bytes()))).await;
+    }
+
+    /// The client has something new, and the server knows it.
+    async fn message_read(&mut self, room: &mut Conversation) {
+        let publisher = room.publisher();
+        let publishing = tokio::spawn(async move { publisher.publish("x").await });
+        loop {
+            match self.next().await {
+                Sent::Publish { number, .. } => {
+                    self.ack(number, number).await;
+                    break;
+                }
+                Sent::Hello { .. } => panic!("a second Hello"),
+                _ => {}
+            }
+        }
+        soon(publishing).await.expect("no panic").expect("accepted");
     }
 
     async fn ack(&mut self, client_sequence: u64, sequence: u64) {
@@ -295,4 +330,23 @@ async fn where_udp_is_swallowed_tcp_is_tried_in_bounded_time() {
     assert!(first < Duration::from_secs(3), "and not for ever: {first:?}");
     drop(stream);
     drop(client);
+}
+
+#[tokio::test]
+async fn who_comes_back_greets_before_the_handshake_is_over_and_again_where_that_was_not_heard() {
+    let server = Server::start();
+    let (_client, mut room, peer) = server.joined(0).await;
+    assert!(!peer.early, "there was no ticket");
+    let mut left = peer;
+    for (is_known, published) in [true, true, false, true].into_iter().zip(1..) {
+        if !is_known {
+            server.forget();
+        }
+        // The ticket comes behind the handshake; it is there before the next message is.
+        left.message_read(&mut room).await;
+        left.connection.close(VarInt::from_u32(Code::SHUTTING_DOWN.number().into()), b"bye");
+        left = server.greet().await;
+        assert_eq!(left.early, is_known);
+        left.send(&ServerFrame::Joined(joined(0, "r", published, published, &[]))).await;
+    }
 }

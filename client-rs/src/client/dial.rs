@@ -59,7 +59,7 @@ impl Dialer {
         let result = match scheme {
             Scheme::Ws => tcp(endpoint).await.map(Stream::Plain),
             Scheme::Wss => self.secure(endpoint).await,
-            Scheme::Quic => self.quic(endpoint).await,
+            Scheme::Quic => self.quic(endpoint, true).await,
             Scheme::Either => self.either(endpoint).await,
         };
         result.map_err(|error| format!("connecting to {host} port {port}: {error}"))
@@ -79,21 +79,24 @@ impl Dialer {
         Ok(Stream::Secure(Box::new(connector.connect(name, stream).await?)))
     }
 
-    async fn quic(&self, endpoint: &Endpoint) -> io::Result<Stream> {
+    async fn quic(&self, endpoint: &Endpoint, may_be_early: bool) -> io::Result<Stream> {
         let addresses: Vec<SocketAddr> =
             lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
         let tls = self.tls()?.quic;
-        quic::connect(&addresses, &endpoint.host, tls).await.map(|quic| Stream::Quic(Box::new(quic)))
+        quic::connect(&addresses, &endpoint.host, tls, may_be_early)
+            .await
+            .map(|quic| Stream::Quic(Box::new(quic)))
     }
 
     async fn either(&self, endpoint: &Endpoint) -> io::Result<Stream> {
         let began = Instant::now();
         let lost = *self.lock();
+        // Early data are ready at once, which says nothing about whether they arrive: only after QUIC has worked.
         let head_start = match lost {
             Some(until) if began < until => Duration::ZERO,
             _ => QUIC_HEAD_START,
         };
-        let quic = self.quic(endpoint);
+        let quic = self.quic(endpoint, lost.is_none());
         let is_up_to_tcp = Notify::new();
         let secure = async {
             tokio::select! {
@@ -128,7 +131,8 @@ impl Dialer {
         }
     }
 
-    fn give_up_on_quic(&self) {
+    /// QUIC gets no head start for a while.
+    pub(super) fn give_up_on_quic(&self) {
         *self.lock() = Some(Instant::now() + QUIC_AGAIN_AFTER);
     }
 

@@ -10,20 +10,20 @@ use std::sync::Arc;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream, TransportConfig,
-    VarInt, WriteError,
+    VarInt, WriteError, ZeroRttAccepted,
 };
 use ringwire_protocol::Fault;
 use ringwire_protocol::frame::FrameReader;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::shared::Shared;
 use super::task::{Output, Task};
 use crate::core::Cause;
 use crate::limits::{
-    FRAME_BYTES_TAKEN, GOODBYE_TIMEOUT, QUIC_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_PAGES_MAX,
-    QUIC_STREAM_BYTES_MAX, RECEIVE_BYTES,
+    FRAME_BYTES_TAKEN, GOODBYE_TIMEOUT, QUIC_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_EARLY_TIMEOUT,
+    QUIC_NEXT_ADDRESS_AFTER, QUIC_PAGES_MAX, QUIC_STREAM_BYTES_MAX, RECEIVE_BYTES,
 };
 use crate::ws::Action;
 
@@ -33,19 +33,38 @@ pub(super) struct Quic {
     connection: Connection,
     send: SendStream,
     recv: RecvStream,
+    early: Option<Early>,
 }
 
-/// Connects to the first of these addresses that answers.
+/// What goes before the handshake is over, by a ticket of an earlier connection.
+struct Early {
+    accepted: ZeroRttAccepted,
+    /// Everything said so far: a server that forgot the ticket has not read it, and is told again.
+    said: Vec<u8>,
+    until: Instant,
+}
+
+/// Connects to the first of these addresses that answers; each later one begins a little after the one before. Where
+/// there is a ticket and `may_be_early`, it does not wait for an answer.
 pub(super) async fn connect(
     addresses: &[SocketAddr],
     host: &str,
     crypto: Arc<QuicClientConfig>,
+    may_be_early: bool,
 ) -> io::Result<Quic> {
     let mut config = ClientConfig::new(crypto);
     config.transport_config(Arc::new(transport()));
+    let mut attempts = JoinSet::new();
+    for (&address, nth) in addresses.iter().zip(0..) {
+        let (host, config) = (host.to_owned(), config.clone());
+        attempts.spawn(async move {
+            sleep(QUIC_NEXT_ADDRESS_AFTER * nth).await;
+            attempt(address, &host, config, may_be_early).await
+        });
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for &address in addresses {
-        match attempt(address, host, config.clone()).await {
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt.map_err(io::Error::other).flatten() {
             Ok(quic) => return Ok(quic),
             Err(error) => last = error,
         }
@@ -53,12 +72,31 @@ pub(super) async fn connect(
     Err(last)
 }
 
-async fn attempt(address: SocketAddr, host: &str, config: ClientConfig) -> io::Result<Quic> {
+async fn attempt(
+    address: SocketAddr,
+    host: &str,
+    config: ClientConfig,
+    may_be_early: bool,
+) -> io::Result<Quic> {
     let endpoint = Endpoint::client(any(address.is_ipv6()))?;
     let connecting = endpoint.connect_with(config, address, host).map_err(io::Error::other)?;
-    let connection = connecting.await?;
+    let (connection, early) = match if may_be_early { connecting.into_0rtt() } else { Err(connecting) } {
+        Ok((connection, accepted)) => {
+            let until = Instant::now() + QUIC_EARLY_TIMEOUT;
+            (connection, Some(Early { accepted, said: Vec::new(), until }))
+        }
+        Err(connecting) => (connecting.await?, None),
+    };
     let (send, recv) = connection.open_bi().await?;
-    Ok(Quic { endpoint, connection, send, recv })
+    Ok(Quic { endpoint, connection, send, recv, early })
+}
+
+/// Whether the server took what was said early; without anything early, never. An error where it does not answer.
+async fn verdict(early: &mut Option<Early>) -> Result<bool, ()> {
+    match early {
+        None => std::future::pending().await,
+        Some(early) => timeout_at(early.until, &mut early.accepted).await.map_err(drop),
+    }
 }
 
 /// Any port of this machine.
@@ -83,7 +121,7 @@ fn transport() -> TransportConfig {
 impl Task {
     /// Moves frames until the connection is gone; says why.
     pub(super) async fn online_quic(&self, quic: Quic) -> Cause {
-        let Quic { endpoint, connection, mut send, mut recv } = quic;
+        let Quic { endpoint, connection, mut send, mut recv, mut early } = quic;
         let mut input = vec![0; RECEIVE_BYTES];
         let mut output = Output::default();
         // They end with the connection: what they would bring later belongs to nobody.
@@ -118,15 +156,38 @@ impl Task {
                 return Cause::Wanted;
             }
             tokio::select! {
+                verdict = verdict(&mut early) => match (verdict, early.take()) {
+                    (Ok(false), Some(Early { mut said, .. })) => {
+                        said.extend_from_slice(output.rest());
+                        output = Output { bytes: said, written: 0 };
+                        (send, recv) = match connection.open_bi().await {
+                            Ok(streams) => streams,
+                            Err(error) => return cause(error),
+                        };
+                    }
+                    (Ok(_), _) => {}
+                    (Err(()), _) => {
+                        self.dialer.give_up_on_quic();
+                        return Cause::Network("QUIC: the server does not answer".to_owned());
+                    }
+                },
                 received = recv.read(&mut input) => match received {
                     Ok(Some(count)) => {
                         self.shared.quietly(|inner, now| inner.link.on_bytes(now, &mut input[..count]));
                     }
+                    // The verdict comes right behind it.
+                    Err(ReadError::ZeroRttRejected) if early.is_some() => tokio::task::yield_now().await,
                     Ok(None) => return end(&connection, "the server ended the stream"),
                     Err(error) => return read_error(&connection, error),
                 },
                 written = send.write(output.rest()), if !output.is_empty() => match written {
-                    Ok(count) => output.written += count,
+                    Ok(count) => {
+                        if let Some(early) = &mut early {
+                            early.said.extend_from_slice(&output.rest()[..count]);
+                        }
+                        output.written += count;
+                    }
+                    Err(WriteError::ZeroRttRejected) if early.is_some() => tokio::task::yield_now().await,
                     Err(WriteError::ConnectionLost(error)) => return cause(error),
                     Err(error) => return end(&connection, &error.to_string()),
                 },

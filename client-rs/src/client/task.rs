@@ -34,7 +34,7 @@ pub(super) fn spawn(
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     endpoint: Endpoint,
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
     provider: Option<TokenProvider>,
 }
 

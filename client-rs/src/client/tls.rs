@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as crypto, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -32,6 +33,8 @@ impl Tls {
         let mut quic = tcp.clone();
         tcp.alpn_protocols = vec![ALPN_HTTP.to_vec()];
         quic.alpn_protocols = vec![ALPN_QUIC.to_vec()];
+        // Tickets of the one are of no use to the other.
+        quic.resumption = Resumption::default();
         // What goes early is Hello, which may be played back: whoever does gets a session of his own that he cannot read.
         quic.enable_early_data = true;
         let quic = QuicClientConfig::try_from(quic).map_err(|error| broken(&error))?;
