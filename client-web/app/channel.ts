@@ -21,6 +21,11 @@ export function isContent(kind: Kind): boolean {
   return kind === Kind.Text || kind === Kind.Media;
 }
 
+/** Members from which on a server feeds a conversation to who has it open only, unless it is told otherwise. */
+const LARGE = 100;
+/** Members who are asked for, so that what they have read is known again. */
+const MEMBERS = 128;
+
 /** A publish that cannot be delivered, kept for the person to decide about. */
 export interface Failed {
   readonly sending: Sending;
@@ -39,6 +44,8 @@ export class Channel {
   readonly typists = new Map<Id, string>();
   /** Up to where others have read, as far as it was told. */
   readonly readBy = new Map<Id, number>();
+  /** Of a large conversation: how many are there, and how many have read the newest message. */
+  counts: { readonly sequence: number; readonly online: number; readonly read: number } | undefined;
   unread = 0;
   /** Up to where this user has read it. */
   readUpTo = 0;
@@ -134,6 +141,32 @@ export class Channel {
     }
   }
 
+  /** Asks how far the others are: what was told while nobody was here is not lost. */
+  async learn(): Promise<void> {
+    const { handle } = this;
+    if (!handle) {
+      return;
+    }
+    if (this.large) {
+      return handle.watchCounts(true);
+    }
+    let seen = 0;
+    for await (const _ of handle.members()) {
+      seen += 1;
+      if (seen >= MEMBERS) {
+        return;
+      }
+    }
+  }
+
+  /** Nobody looks at it any more. */
+  async unlearn(): Promise<void> {
+    if (this.counts) {
+      this.counts = undefined;
+      await this.handle?.watchCounts(false);
+    }
+  }
+
   onPublished(sending: Sending): void {
     const sequence = sending.published?.sequence ?? 0;
     if (sequence === 0 || this.known.has(sequence) || !isContent(sending.kind)) {
@@ -146,6 +179,11 @@ export class Channel {
     if (isContent(sending.kind)) {
       this.failed.push({ sending, error });
     }
+  }
+
+  /** Too large for everybody to be told of everybody: how many there are and how far is told instead. */
+  get large(): boolean {
+    return (this.handle?.membersCount ?? 0) >= LARGE;
   }
 
   /** Names of the others who have read this far. */

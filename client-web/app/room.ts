@@ -12,6 +12,8 @@ import { Scroller } from './scroller.js';
 import type { Session } from './session.js';
 import { explain, typing } from './words.js';
 
+const NUMBER = new Intl.NumberFormat();
+
 export class Room {
   readonly element: HTMLElement;
   private readonly list = h('ol', { class: 'messages' });
@@ -136,6 +138,9 @@ export class Room {
     }
     if (channel.other) {
       return session.isOnline(channel.other) ? 'Online' : 'Offline';
+    }
+    if (channel.counts) {
+      return `${NUMBER.format(channel.handle.membersCount)} members, ${NUMBER.format(channel.counts.online)} online`;
     }
     const online = channel.handle.people().filter(({ user }) => session.isOnline(user)).length;
     const members = Math.max(channel.handle.membersCount, channel.handle.people().length);

@@ -98,14 +98,14 @@ export class Rows {
   private message(sequence: number, previous: Message | undefined): HTMLElement {
     const entry = this.channel.timeline.get(sequence)!;
     const { message, edit, deleted } = entry;
-    const readers = message?.own ? this.channel.readers(sequence) : [];
+    const readers = message?.own ? this.readers(sequence) : '';
     const reactions = this.channel.timeline.reactions(sequence);
     const groups = [...reactions].map(([text, from]) => `${text}${from.map((one) => one.sender).join()}`).join('|');
     const shown = message ?? deleted!;
     const newDay = !previous || !sameDay(previous.timeMs, shown.timeMs);
     const grouped =
       !newDay && previous.sender === shown.sender && shown.timeMs - previous.timeMs < 300_000 && !previous.membership;
-    const signature = [edit?.sequence, deleted?.sequence, groups, readers.join(), newDay, grouped, shown.senderName, this.session.pictures && 'media'].join('/');
+    const signature = [edit?.sequence, deleted?.sequence, groups, readers, newDay, grouped, shown.senderName, this.session.pictures && 'media'].join('/');
     return this.cached(`m${sequence}`, signature, () => {
       const separator = newDay && h('div', { class: 'day', role: 'separator' }, h('span', {}, day(shown.timeMs)));
       if (shown.membership) {
@@ -149,12 +149,20 @@ export class Rows {
     return h('p', { class: 'text', dir: 'auto' }, message.text);
   }
 
-  private marks(message: Message, edited: boolean, readers: readonly string[]): HTMLElement {
+  /** Who has read it, or how many. */
+  private readers(sequence: number): string {
+    const { counts } = this.channel;
+    // The publisher is one of them.
+    const others = counts?.sequence === sequence ? counts.read - 1 : 0;
+    return others > 0 ? String(others) : this.channel.readers(sequence).join(', ');
+  }
+
+  private marks(message: Message, edited: boolean, readers: string): HTMLElement {
     const stamp = h('time', { datetime: new Date(message.timeMs).toISOString(), title: fullTime(message.timeMs) }, time(message.timeMs));
     const marks = h('span', { class: 'marks' }, edited && h('span', {}, 'edited'), stamp);
     if (message.own) {
-      const words = readers.length > 0 ? `Read by ${readers.join(', ')}` : 'Sent';
-      marks.append(h('span', { class: readers.length > 0 ? 'mark read' : 'mark', role: 'img', 'aria-label': words, title: words }, icon(readers.length > 0 ? 'checks' : 'check')));
+      const words = readers ? `Read by ${readers}` : 'Sent';
+      marks.append(h('span', { class: readers ? 'mark read' : 'mark', role: 'img', 'aria-label': words, title: words }, icon(readers ? 'checks' : 'check')));
     }
     return marks;
   }

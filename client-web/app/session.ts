@@ -115,11 +115,22 @@ export class Session {
   }
 
   select(channel: Channel | undefined): void {
+    if (this.selected !== channel) {
+      this.selected?.unlearn().catch(() => {});
+    }
     this.selected = channel;
     if (channel) {
-      void this.open(channel);
+      void this.open(channel).then(() => this.learn(channel));
     }
     this.events.list();
+  }
+
+  /** How far others are is known again, also after what was told while there was no connection. That it is not known hurts
+   *  nobody: the next connection asks again. */
+  private learn(channel: Channel): void {
+    if (channel === this.selected) {
+      channel.learn().catch(() => {});
+    }
   }
 
   /** Everything shown so far is read. */
@@ -242,6 +253,18 @@ export class Session {
       if (channel && !delivered) {
         channel.readBy.set(user, Math.max(sequence, channel.readBy.get(user) ?? 0));
         events.channel(channel);
+      }
+    });
+    client.on('counts', ({ conversation, sequence, online, read }) => {
+      const channel = this.channels.get(conversation);
+      if (channel && channel === this.selected) {
+        channel.counts = { sequence, online, read };
+        events.channel(channel);
+      }
+    });
+    client.on('joined', ({ conversation }) => {
+      if (this.selected?.id === conversation && this.selected.handle) {
+        this.learn(this.selected);
       }
     });
     client.on('presence', ({ user, state }) => {

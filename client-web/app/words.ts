@@ -65,6 +65,8 @@ export function explain(error: unknown): string {
       return 'The server did not answer in time.';
     case 'full':
       return 'Too many messages wait for the server. Please wait until it is back.';
+    case 'protocol':
+      return 'The server says something that this page does not understand.';
     case 'not_joined':
       return 'You are not in this conversation any more.';
     default:

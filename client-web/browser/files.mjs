@@ -1,54 +1,8 @@
 // Files that people share, in a real browser against the real server.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { deflateSync } from 'node:zlib';
-import { calm, forgive, person, start, until } from './world.mjs';
-
-const ROOT = new URL('..', import.meta.url).pathname;
-const PICTURES = `${ROOT}out/screenshots`;
-
-/** A picture without any loss: a soft gradient, and noise where it is to be large. */
-function png(width, height, noise = 0) {
-  const rows = Buffer.alloc((width * 3 + 1) * height);
-  let seed = 7;
-  for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) {
-      seed = (seed * 1103515245 + 12345) & 0x7fffffff;
-      const grain = noise === 0 ? 0 : (seed >> 8) % noise;
-      const at = y * (width * 3 + 1) + 1 + x * 3;
-      rows[at] = (60 + (140 * x) / width + grain) & 255;
-      rows[at + 1] = (120 + (80 * y) / height + grain) & 255;
-      rows[at + 2] = (170 - (60 * x) / width + grain) & 255;
-    }
-  }
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(width, 0);
-  head.writeUInt32BE(height, 4);
-  head.set([8, 2, 0, 0, 0], 8);
-  const parts = [chunk('IHDR', head), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))];
-  return Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), ...parts]);
-}
-
-function chunk(type, data) {
-  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-  const frame = Buffer.alloc(body.length + 8);
-  frame.writeUInt32BE(data.length, 0);
-  body.copy(frame, 4);
-  frame.writeUInt32BE(crc(body), body.length + 4);
-  return frame;
-}
-
-function crc(bytes) {
-  let sum = 0xffff_ffff;
-  for (const byte of bytes) {
-    sum ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) {
-      sum = (sum >>> 1) ^ (sum & 1 ? 0xedb8_8320 : 0);
-    }
-  }
-  return (sum ^ 0xffff_ffff) >>> 0;
-}
+import { png } from './png.mjs';
+import { calm, forgive, painted, person, start, until } from './world.mjs';
 
 async function choose(who, ...files) {
   await who.page.locator('input[type=file]').setInputFiles(files);
@@ -56,14 +10,6 @@ async function choose(who, ...files) {
 
 function send(who) {
   return who.page.getByRole('button', { name: 'Send', exact: true }).click();
-}
-
-/** The picture that others describe so, when it has been painted. */
-async function painted(who, alt) {
-  const frame = who.page.locator('.view').getByRole('button', { name: `Picture: ${alt}` });
-  await frame.waitFor();
-  await until('the picture is there', () => frame.locator('img').evaluate((image) => image.naturalWidth > 0));
-  return frame;
 }
 
 export async function a_picture_is_shared_and_opened({ browser, server }) {
@@ -74,8 +20,6 @@ export async function a_picture_is_shared_and_opened({ browser, server }) {
   await choose(ada, { name: 'lake.png', mimeType: 'image/png', buffer: png(640, 400) });
   await ada.page.getByLabel('Description of lake.png').fill('a lake in the evening');
   await ada.page.getByLabel(/^Message to/).fill('Yesterday, from the boat.');
-  mkdirSync(PICTURES, { recursive: true });
-  await ada.page.screenshot({ path: `${PICTURES}/tray-light-1280.png` });
   await send(ada);
   const seen = await painted(bob, 'a lake in the evening');
   await bob.page.getByText('Yesterday, from the boat.').last().waitFor();
@@ -96,7 +40,6 @@ export async function a_picture_is_shared_and_opened({ browser, server }) {
   await bob.page.reload();
   await bob.page.locator('.conversations button', { hasText: 'gallery' }).click();
   await painted(bob, 'a lake in the evening');
-  await bob.page.screenshot({ path: `${PICTURES}/picture-light-1280.png` });
   calm(ada, bob);
   await Promise.all([ada.context.close(), bob.context.close()]);
 }

@@ -6,7 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
+import * as bad from './bad.mjs';
 import * as files from './files.mjs';
+import * as looks from './looks.mjs';
+import * as marks from './marks.mjs';
 import * as transports from './transports.mjs';
 import * as people from './scenarios.mjs';
 import { Server, launch } from './world.mjs';
@@ -47,6 +50,19 @@ async function fill(room, count) {
   });
 }
 
+/** So many members of a room, who say nothing. */
+async function crowd(room, count) {
+  const join = (number) => {
+    const url = `ws://127.0.0.1:${server.port}/v1/ws`;
+    const chat = spawn(binary, ['chat', '--url', url, '--as', `member ${number}`, '--room', room], { stdio: ['pipe', 'ignore', 'ignore'] });
+    chat.stdin.end();
+    return new Promise((resolve) => chat.once('exit', resolve));
+  };
+  for (let number = 0; number < count; number += 10) {
+    await Promise.all(Array.from({ length: Math.min(10, count - number) }, (_, at) => join(number + at)));
+  }
+}
+
 let passed = 0;
 let failed = 0;
 await server.start(['--set', 'media.bytes_max=6MiB']);
@@ -54,13 +70,13 @@ await keyed.start(['--set', `auth.hs256_secret_file=${join(secret, 'key')}`]);
 await secure.start(['--tls-dev']);
 const browser = await launch(chromium);
 try {
-  for (const [name, scenario] of Object.entries({ ...people, ...files, ...transports })) {
+  for (const [name, scenario] of Object.entries({ ...people, ...bad, ...marks, ...files, ...transports, ...looks })) {
     if (wanted.length > 0 && !wanted.includes(name)) {
       continue;
     }
     const began = Date.now();
     try {
-      await scenario({ browser, server, keyed, secure, token, fill });
+      await scenario({ browser, server, keyed, secure, token, fill, crowd });
       passed += 1;
       console.log(`test ${name} ... ok (${Date.now() - began} ms)`);
     } catch (error) {

@@ -70,15 +70,20 @@ export function launch(executablePath) {
   return chromium.launch({ executablePath, headless: true, args: FLAGS });
 }
 
+/** A browser of somebody's own. With FRESH set its app is what was built last, and not what the server was built with. */
+export async function contextOf(browser, view) {
+  const context = await browser.newContext({ locale: 'en-GB', ...view });
+  for (const name of process.env.FRESH ? ['app.js', 'app.css'] : []) {
+    const path = new URL(`../dist-app/${name}`, import.meta.url).pathname;
+    await context.route(`**/${name}`, (route) => route.fulfill({ path }));
+  }
+  return context;
+}
+
 /** One person in a browser of their own. Errors of the page fail the test. */
 export async function person(browser, server, name, options = {}) {
   const { init, ...view } = options;
-  const context = await browser.newContext({
-    viewport: { width: 1280, height: 800 },
-    colorScheme: 'light',
-    locale: 'en-GB',
-    ...view,
-  });
+  const context = await contextOf(browser, { viewport: { width: 1280, height: 800 }, colorScheme: 'light', ...view });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   const errors = [];
@@ -145,4 +150,12 @@ export async function say(who, text) {
 /** The bubble with this text. */
 export function bubble(who, text) {
   return who.page.locator('.row', { has: who.page.locator('.text', { hasText: text }) });
+}
+
+/** The picture that others describe so, when it has been painted. */
+export async function painted(who, alt) {
+  const frame = who.page.locator('.view').getByRole('button', { name: `Picture: ${alt}` });
+  await frame.waitFor();
+  await until('the picture is there', () => frame.locator('img').evaluate((image) => image.naturalWidth > 0));
+  return frame;
 }

@@ -166,6 +166,7 @@ export class Connection {
       this.link = this.options.transport(url, {
         onOpen: () => ours(() => this.onOpen()),
         onMessage: (bytes) => ours(() => this.onMessage(bytes)),
+        onFault: (why) => ours(() => this.fault(new RingwireError('protocol', `the server broke the protocol: ${why}`, 3500))),
         onClosed: (code, reason) => ours(() => this.onClosed(code, reason)),
       });
     } catch (error) {

@@ -149,7 +149,7 @@ export class Conversation {
     );
   }
 
-  /** All members, page by page. */
+  /** All members, page by page. How far they have read is told again by `receipt` events. */
   async *members({ signal }: CallOptions = {}): AsyncGenerator<Member> {
     let after = '0'.repeat(32);
     for (;;) {
@@ -197,6 +197,13 @@ export class Conversation {
 
   setRole(user: Id, role: Role, options: CallOptions = {}): Promise<number> {
     return this.change(user, Action.RoleChanged, role, '', options);
+  }
+
+  /** How many members are online, and how many have got and read the newest message, as `counts` events from now on: of a
+   *  conversation that is too large to be told of everybody. Survives reconnects. */
+  async watchCounts(active: boolean, { signal }: CallOptions = {}): Promise<void> {
+    this.room.counted = active;
+    await this.core.ask({ type: 'plain', write: (request) => write.watchCounts(request, this.id, active) }, signal);
   }
 
   /** No wake-ups from it until then, milliseconds since 1970; `Infinity`: for ever; 0: end it. */

@@ -12,7 +12,7 @@
 // order of the calls; what a conversation delivers is dense. Absent: bytes (`wire`), sockets (`transport`).
 
 import { Connection, type ConnectionOptions, type ConnectionOwner, type Welcome } from './connection.js';
-import { type Message, type Sending, toMessage } from './content.js';
+import { type Message, toMessage } from './content.js';
 import { RingwireError } from './error.js';
 import type { ClientEvents } from './client.js';
 import type { Fed } from './feed.js';
@@ -271,17 +271,12 @@ export class Core implements ConnectionOwner {
 
   /** A message as the application sees it; what it says about members is learned. */
   present(room: Room, wire: Of<'message'>['message']): Message {
-    const sending = wire.origin === this.origin ? this.sendingOf(room, wire.clientSequence) : undefined;
+    const sending = wire.origin === this.origin ? room.sendingOf(wire.clientSequence) : undefined;
     const message = toMessage(wire, this.user, (user) => room.names.get(user), sending);
     if (message.membership?.name) {
       room.names.set(message.membership.user, message.membership.name);
     }
     return message;
-  }
-
-  private sendingOf(room: Room, number: number): Sending | undefined {
-    const entry = room.outbox.entries.find((entry) => entry.number === number && entry.slot !== 'accepted');
-    return entry && room.sendings.get(entry.id);
   }
 
   /** Something came for the conversation: what follows from that. */
@@ -404,6 +399,9 @@ export class Core implements ConnectionOwner {
     if (!attached) {
       room.cursors.onRewound(joined.head);
       room.cursors.onAttached(joined.read, joined.delivered);
+      if (room.counted) {
+        this.askSelf({ type: 'plain', write: (request) => write.watchCounts(request, room.id, true) });
+      }
     }
     this.timers.cancel(`attach ${room.id}`);
     this.emit('joined', { conversation: room.id, head: joined.head });

@@ -30,6 +30,8 @@ export class Room {
   attached = false;
   opening = false;
   openedAt: number | undefined;
+  /** Its counts are wanted. */
+  counted = false;
   /** No publish before this time. */
   notBefore = 0;
   /** Tries in a row that the server was too busy for. */
@@ -69,6 +71,12 @@ export class Room {
     } else {
       this.feed.position(this.start.after === 0 ? oldest : this.start.after);
     }
+  }
+
+  /** What was published under this number and is not acknowledged. */
+  sendingOf(number: number): Sending | undefined {
+    const entry = this.outbox.entries.find((entry) => entry.number === number && entry.slot !== 'accepted');
+    return entry && this.sendings.get(entry.id);
   }
 
   learn(members: readonly Member[]): void {

@@ -10,6 +10,8 @@ export interface LinkEvents {
   onOpen(): void;
   /** One message: whole frames. */
   onMessage(bytes: Uint8Array): void;
+  /** What came is not this protocol. Who is told ends the link. */
+  onFault(why: string): void;
   /** The end, also of a link that never opened. `code` 0: there was none. */
   onClosed(code: number, reason: string): void;
 }
@@ -46,8 +48,7 @@ export const webSocket: Transport = (url, events) => {
       return;
     }
     if (typeof data === 'string' || data.byteLength > MESSAGE_BYTES_TAKEN) {
-      socket.close(3500, 'not the protocol');
-      return end(3500, 'a message that is text, or too long');
+      return events.onFault('a message that is text, or too long');
     }
     events.onMessage(new Uint8Array(data));
   };

@@ -51,6 +51,7 @@ export function webTransportFirst({ serverCertificateHashes }: WebTransportChoic
         heard = true;
         events.onMessage(bytes);
       },
+      onFault: (why) => events.onFault(why),
       onClosed: (code, reason) => {
         if (!opened) {
           return instead();
@@ -87,6 +88,8 @@ function webTransport(url: string, hashes: WebTransportChoice['serverCertificate
       events.onClosed(code, reason);
     }
   };
+  // Bytes that are no frames are one thing, a session that broke another.
+  const cut = (stream: ReadableStream<Uint8Array>) => whole(stream, take, (why) => ended || events.onFault(why));
   const take = (bytes: Uint8Array) => {
     if (!ended && bytes.length > 0) {
       events.onMessage(bytes);
@@ -110,14 +113,14 @@ function webTransport(url: string, hashes: WebTransportChoice['serverCertificate
       return;
     }
     events.onOpen();
-    void each(session.incomingUnidirectionalStreams, (stream: ReadableStream<Uint8Array>) => void whole(stream, take).catch(fail));
+    void each(session.incomingUnidirectionalStreams, (stream: ReadableStream<Uint8Array>) => void cut(stream).catch(fail));
     void each(session.datagrams.readable, take);
-    await whole(readable, take);
+    await cut(readable);
     // The server has ended the stream: what it says about the session comes next, if anything.
     setTimeout(end, 1_000, 0, 'the server ended the stream');
   };
   const fail = (error: unknown) => {
-    session?.close({ closeCode: 3500, reason: 'not the protocol' });
+    session?.close();
     end(0, String(error));
   };
   // The session says why before its streams do.
@@ -158,7 +161,11 @@ async function each<T>(stream: ReadableStream<T>, act: (value: T) => void): Prom
 }
 
 /** Cuts a stream of bytes between frames: gives what is whole, keeps the rest. */
-async function whole(stream: ReadableStream<Uint8Array>, take: (bytes: Uint8Array) => void): Promise<void> {
+async function whole(
+  stream: ReadableStream<Uint8Array>,
+  take: (bytes: Uint8Array) => void,
+  fault: (why: string) => void,
+): Promise<void> {
   const reader = stream.getReader();
   let rest = new Uint8Array();
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
@@ -169,7 +176,7 @@ async function whole(stream: ReadableStream<Uint8Array>, take: (bytes: Uint8Arra
     for (let left = bytes.length; left >= HEADER_BYTES; left = bytes.length - end) {
       const length = HEADER_BYTES + u32(bytes, end);
       if (length > FRAME_BYTES_TAKEN) {
-        throw new Error(`a frame of ${length} bytes`);
+        return fault(`a frame of ${length} bytes`);
       }
       if (length > left) {
         break;
@@ -180,6 +187,6 @@ async function whole(stream: ReadableStream<Uint8Array>, take: (bytes: Uint8Arra
     rest = bytes.slice(end);
   }
   if (rest.length > 0) {
-    throw new Error('a frame is cut');
+    fault('a frame is cut');
   }
 }

@@ -253,6 +253,11 @@ fn what_was_delivered_and_read_is_told_to_the_others_and_kept() {
         let membership = tablet.join("club").await.unwrap().membership().unwrap();
         assert_eq!((membership.read, membership.delivered), (sequence, sequence));
 
+        // Who was not there when it was told asks for the members, and learns it.
+        let mut late = sign_in(&url, "ada").await.join("club").await.unwrap();
+        late.publisher().members().await.unwrap();
+        assert_eq!(next(&mut late, receipt).await, (sequence, ReceiptKind::Read));
+
         // A cursor beyond the head is refused, and nothing else happens.
         let mut events = bob.events();
         from_bob.read(9_999).unwrap();

@@ -18,7 +18,7 @@ use super::state::{NOTE_MEMBER_BYTES, Standing, put_note};
 use super::{Conversation, Conversations, MemberState, Refusal, Which};
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Author, Delivery, Reach, SessionRef};
+use crate::fanout::letter::{Answers, Author, Delivery, Reach, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{CURSOR_INTERVAL_MS, NOTE_MEMBERS_MAX};
 use crate::store::EntryNumber;
@@ -244,6 +244,36 @@ impl Conversations {
 
     fn note_members_max(&self) -> usize {
         NOTE_MEMBERS_MAX.min(self.log.payload_bytes_max() / NOTE_MEMBER_BYTES)
+    }
+
+    /// Tells who asks for members how far they are, where everybody is told of everybody: what was told while
+    /// nobody listened is not lost.
+    pub(super) fn tell_cursors(
+        &mut self,
+        author: &Author,
+        id: ConversationId,
+        users: &[UserId],
+        mesh: &mut Mesh,
+    ) {
+        let synced = self.log.synced();
+        let Some(conversation) = self.by_id.get(&id) else { return };
+        if conversation.state.members.len() >= self.limits.push_below {
+            return;
+        }
+        for user in users.iter().filter(|user| **user != author.user) {
+            let Some(Standing { read, delivered, .. }) = conversation.standing(*user, synced) else {
+                continue;
+            };
+            let cursors = [(ReceiptKind::Read, read, 0), (ReceiptKind::Delivered, delivered, read)];
+            for (kind, sequence, _) in cursors.into_iter().filter(|(_, sequence, known)| sequence > known) {
+                let receipt = Receipt { conversation: id, user: *user, sequence, time_ms: 0, kind };
+                receipt.encode(&mut self.encoder, &mut self.scratch);
+            }
+        }
+        if !self.scratch.is_empty() {
+            // One message of several frames.
+            self.reply(author.session, Answers::Other, mesh);
+        }
     }
 
     /// Cursors are durable: the others are told, and the user's other devices.

@@ -305,6 +305,11 @@ impl Conversations {
             }
         };
         let limit = usize::from(limit).clamp(1, MEMBERS_PAGE_MAX);
+        let users = members.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+        let users: Vec<UserId> = users.take(limit).map(|(user, _)| *user).collect();
+        self.tell_cursors(&author, id, &users, mesh);
+        let Some(conversation) = self.by_id.get(&id) else { return };
+        let members = &conversation.state.members;
         let after = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         let mut rest = members.range(after);
         let page: Vec<Member<'_>> = rest.by_ref().take(limit).map(as_shown).collect();
