@@ -41,6 +41,13 @@ fn an_inbox_that_lists_twice_is_found() {
 
 #[cfg(feature = "planted-bugs")]
 #[test]
+fn a_device_that_keeps_two_sessions_is_found() {
+    let (seed, promise) = found(Plant::KeptSession);
+    assert_eq!(promise, Promise::Devices, "seed {seed}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
 fn a_removed_member_that_is_kept_is_found() {
     let (seed, promise) = found(Plant::KeepsRemoved);
     // Who looks at the order notices first, where it is a message to somebody who is not attached any more.

@@ -20,11 +20,11 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// These sessions live: user and hashed device of each.
+    /// These sessions live: user and hashed device of each. Whether two are of one device.
     ///
     /// # Errors
-    /// Two of them are of one device, and have been for too long.
-    pub fn on_look(&mut self, now_us: u64, sessions: impl Iterator<Item = (UserId, u64)>) -> Verdict {
+    /// They have been for too long.
+    pub fn on_look(&mut self, now_us: u64, sessions: impl Iterator<Item = (UserId, u64)>) -> Verdict<bool> {
         let mut counts: BTreeMap<(UserId, u64), usize> = BTreeMap::new();
         for session in sessions {
             *counts.entry(session).or_default() += 1;
@@ -40,7 +40,7 @@ impl Devices {
                 )
             })?;
         }
-        Ok(())
+        Ok(!self.doubled.is_empty())
     }
 }
 

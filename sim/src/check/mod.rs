@@ -7,6 +7,7 @@
 
 pub mod amendments;
 pub mod bounds;
+pub mod counts;
 pub mod devices;
 pub mod durability;
 pub mod exactly_once;
@@ -18,6 +19,7 @@ pub mod presence;
 pub mod progress;
 pub mod receipts;
 pub mod retention;
+pub mod typing;
 
 use std::fmt;
 
@@ -47,6 +49,10 @@ pub enum Promise {
     Bounds,
     /// Watchers know who is there, soon.
     Presence,
+    /// Who wants to know is told how many are there and how far they are, soon.
+    Counts,
+    /// Typing is seen by members, of members, at the server's pace, and ends.
+    Typing,
     /// Who signs in is told of all conversations, each once.
     Inbox,
     /// A device has one session.
@@ -70,6 +76,8 @@ impl fmt::Display for Promise {
             Promise::Retention => "retention",
             Promise::Bounds => "bounds",
             Promise::Presence => "presence",
+            Promise::Counts => "counts",
+            Promise::Typing => "typing",
             Promise::Inbox => "inbox",
             Promise::Devices => "devices",
             Promise::Progress => "progress",

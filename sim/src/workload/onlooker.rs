@@ -4,12 +4,14 @@
 //! It comes with the same device every time, and sometimes dials again without letting go of the connection it
 //! has, as after a change of network: then two sessions of one device meet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{
-    CAPABILITY_INBOX, Encoder, Hello, Join, Open, Ping, PresenceState, ServerFrame, Typing, VERSION, Watch,
+    CAPABILITY_INBOX, Counts, Encoder, Hello, Join, Open, Ping, PresenceState, ServerFrame, Typing, VERSION,
+    Watch, WatchCounts,
 };
 use ringwire_protocol::ws::{self, Decoder, Event, Opcode, Role, handshake};
 use ringwire_protocol::{ConversationId, DeviceId, UserId};
@@ -37,6 +39,14 @@ pub struct Onlooker {
     pub origin: u64,
     /// The socket in use, and whether it is connected.
     pub socket: Option<(SocketId, bool)>,
+    /// A socket that it has given up for this one, and keeps all the same.
+    pub other: Option<SocketId>,
+    /// Conversations whose counts it is told on this connection, as the server has confirmed.
+    pub counting: BTreeSet<ConversationId>,
+    /// What it was told of them.
+    pub counts: BTreeMap<ConversationId, Counts>,
+    /// What it has asked about counts and has no answer to, by request.
+    asked: BTreeMap<u32, (ConversationId, bool)>,
     /// Bytes that the socket has not taken.
     pub out: Vec<u8>,
     /// Whether the server has welcomed it on this connection.
@@ -68,6 +78,10 @@ impl Onlooker {
             user: UserId::from_name(&name),
             origin: device.origin(),
             socket: None,
+            other: None,
+            counting: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            asked: BTreeMap::new(),
             out: Vec::new(),
             is_welcome: false,
             presence: BTreeMap::new(),
@@ -90,6 +104,9 @@ impl Onlooker {
         self.out.clear();
         self.is_welcome = false;
         self.presence.clear();
+        self.counting.clear();
+        self.counts.clear();
+        self.asked.clear();
         self.inbox = Listing::new(self.expires);
         self.stage = Stage::Head(Vec::new());
         self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
@@ -122,7 +139,12 @@ impl Onlooker {
         let conversation = ids[room];
         self.requests += 1;
         let request = self.requests;
-        match random.below(12) {
+        match random.below(15) {
+            12..=14 => {
+                let active = !random.one_in(4);
+                self.asked.insert(request, (conversation, active));
+                self.say(|encoder, out| WatchCounts { request, conversation, active }.encode(encoder, out));
+            }
             0 => self.say(|encoder, out| Join { request, name: &names[room] }.encode(encoder, out)),
             1 | 2 => self.say(|encoder, out| Open { request, conversation, after: 0 }.encode(encoder, out)),
             3..=7 => {
@@ -146,6 +168,14 @@ impl Onlooker {
     /// Shows that it is there.
     pub fn ping(&mut self) {
         self.say(|encoder, out| Ping { token: 1 }.encode(encoder, out));
+    }
+
+    /// The same for a connection that it does not use any more.
+    pub fn ping_bytes(&mut self) -> Vec<u8> {
+        let (mut frame, mut bytes) = (Vec::new(), Vec::new());
+        Ping { token: 2 }.encode(&mut self.encoder, &mut frame);
+        ws::write_message(&mut bytes, Opcode::Binary, &frame, Some([9, 8, 7, 6]));
+        bytes
     }
 
     fn say(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
@@ -201,6 +231,28 @@ impl Onlooker {
                     }
                 }
                 Ok(ServerFrame::Inbox(inbox)) => self.inbox.on_inbox(&inbox)?,
+                Ok(ServerFrame::Counts(counts)) => {
+                    let id = counts.conversation;
+                    Promise::Counts.holds(self.counting.contains(&id), || {
+                        format!("an onlooker is told counts of {id} that it does not watch")
+                    })?;
+                    self.counts.insert(id, counts);
+                }
+                Ok(ServerFrame::Done(done)) => match self.asked.remove(&done.request) {
+                    Some((id, true)) => _ = self.counting.insert(id),
+                    Some((id, false)) => {
+                        self.counting.remove(&id);
+                        self.counts.remove(&id);
+                    }
+                    None => {}
+                },
+                Ok(ServerFrame::Reject(reject)) if !reject.conversation.is_zero() => {
+                    self.asked.remove(&reject.request);
+                    if reject.request == 0 && reject.code == Code::NOT_A_MEMBER {
+                        self.counting.remove(&reject.conversation);
+                        self.counts.remove(&reject.conversation);
+                    }
+                }
                 Ok(ServerFrame::Reject(reject)) if reject.conversation.is_zero() && reject.request != 0 => {
                     self.is_refused = true;
                 }

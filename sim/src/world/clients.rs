@@ -271,6 +271,13 @@ impl World {
                 }
                 self.on_audit_page(client, history.from, history.to, history.complete)
             }
+            Told::Typing { conversation, user, active } => {
+                let room = self.room(conversation)?;
+                self.trace
+                    .tell(self.now_us, || format!("client {life}: typing {active} in {room} by {user}"));
+                self.checks.typing.on_believed(life, room, user, active, self.now_us);
+                Ok(())
+            }
             Told::Members { request, .. } | Told::Done { request, .. } => {
                 self.clients[client].requests.remove(&request);
                 Ok(())
@@ -339,6 +346,7 @@ impl World {
         this.rooms.remove(&room);
         let life = this.life;
         self.trace.note(self.now_us, "out", u64::from(life), room as u64);
+        self.checks.typing.on_read_end(life, Some(room));
         self.checks.order.on_read_end(life, room);
         Ok(())
     }
@@ -370,6 +378,7 @@ impl World {
         self.lives += 1;
         let life = self.lives;
         let this = &mut self.clients[client];
+        self.checks.typing.on_read_end(this.life, None);
         let (name, socket, version) = (this.name.clone(), this.socket.take(), this.wake_version);
         let device = format!("device-{life}");
         let mut next = Client::new(name, &device, life, &self.settings, &mut self.random.clients);

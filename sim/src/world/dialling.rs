@@ -45,6 +45,7 @@ impl World {
             held_until_us: 0,
         });
         self.lines.push(Line::new(user, origin, life));
+        self.checks.typing.on_dialled(user, self.now_us);
         self.counts.dials += 1;
         self.trace.note(self.now_us, "dial", u64::from(id.0), user.as_bytes()[0].into());
         self.plan(delay_us[0], Event::Dial(id));

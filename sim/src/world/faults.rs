@@ -242,6 +242,7 @@ impl World {
         let life = this.life;
         self.trace.note(self.now_us, "forget", u64::from(life), room as u64);
         self.checks.order.on_read_end(life, room);
+        self.checks.typing.on_read_end(life, Some(room));
     }
 
     /// Asks for the page of history that ends with this sequence.

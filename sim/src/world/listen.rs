@@ -35,6 +35,7 @@ impl Line {
 
 /// Who listens.
 struct Listener<'a> {
+    now_us: u64,
     socket: u32,
     user: UserId,
     origin: u64,
@@ -50,6 +51,7 @@ impl World {
     pub(super) fn hear(&mut self, id: SocketId, bytes: &[u8]) -> Verdict {
         let Line { tap, user, origin, life } = &mut self.lines[id.0 as usize];
         let mut listener = Listener {
+            now_us: self.now_us,
             socket: id.0,
             user: *user,
             origin: *origin,
@@ -106,6 +108,18 @@ impl Listener<'_> {
                 self.checks.isolation.on_notice(room, self.user);
                 let (user, kind, sequence) = (receipt.user, receipt.kind, receipt.sequence);
                 self.checks.receipts.on_receipt(self.socket, room, user, kind, sequence)
+            }
+            ServerFrame::TypingNotice(notice) => {
+                let room = self.room(notice.conversation)?;
+                self.counts.typing += 1;
+                self.checks.typing.on_notice(self.now_us, self.socket, room, self.user, notice.user)
+            }
+            ServerFrame::Counts(counts) => {
+                let room = self.room(counts.conversation)?;
+                self.counts.counts += 1;
+                self.checks.durability.on_told(room, counts.sequence, "a head");
+                self.checks.isolation.on_notice(room, self.user);
+                Ok(())
             }
             ServerFrame::Head(head) => {
                 let room = self.room(head.conversation)?;

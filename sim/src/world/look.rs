@@ -37,6 +37,7 @@ impl World {
         self.stage = Stage::Settling;
         self.trace.note(self.now_us, "peace", 0, 0);
         self.checks.progress.on_quiet(self.now_us);
+        self.checks.typing.on_quiet(self.now_us);
         self.heal_network();
         self.disk_failures = 0;
         self.fuse = None;
@@ -79,14 +80,21 @@ impl World {
 
     /// What people see of each other is right, soon; asked when everybody is connected and everything written.
     fn look_at_people(&mut self, waits_for: &mut Vec<String>) -> Verdict {
-        self.check_devices()?;
+        self.checks.typing.on_look(self.now_us)?;
+        if self.check_devices()? {
+            waits_for.push("a device that has two sessions".to_owned());
+        }
         let is_quiet = waits_for.is_empty();
         let wrong = self.onlookers_wait_for(waits_for);
         let heartbeat_us = u64::from(self.settings.heartbeat_ms) * 1000;
         let heartbeat_s = u64::from(self.settings.heartbeat_ms.div_ceil(1000));
         let lasts_s = u64::from(self.settings.limits.presence_ttl_s).max(heartbeat_s * 3 / 2);
         let lasts_us = lasts_s * 1_000_000 + heartbeat_us;
-        self.checks.presence.on_look(self.now_us, lasts_us, wrong.as_deref().filter(|_| is_quiet))
+        self.checks.presence.on_look(self.now_us, lasts_us, wrong.as_deref().filter(|_| is_quiet))?;
+        let is_right = is_quiet && wrong.is_none();
+        let wrong = self.wrong_counts();
+        waits_for.extend(wrong.clone());
+        self.checks.counts.on_look(self.now_us, lasts_us, wrong.as_deref().filter(|_| is_right))
     }
 
     /// Where a conversation ends, as its owner says.
@@ -157,6 +165,7 @@ impl World {
         self.checks.isolation.on_log(&log)?;
         self.check_inboxes(&log)?;
         self.checks.amendments.on_log(&log)?;
+        self.checks.typing.on_log(&log)?;
         self.checks.exactly_once.on_log(&log, &self.ids)?;
         self.counts.stored = log.len() as u64;
         let all = || log.rooms.iter().flat_map(|story| story.entries.values());

@@ -44,6 +44,7 @@ pub use trace::Trace;
 
 use crate::check::amendments::Amendments;
 use crate::check::bounds::Bounds;
+use crate::check::counts::Counts as CountsCheck;
 use crate::check::devices::Devices;
 use crate::check::durability::Durability;
 use crate::check::exactly_once::ExactlyOnce;
@@ -53,6 +54,7 @@ use crate::check::presence::Presence;
 use crate::check::progress::Progress;
 use crate::check::receipts::Receipts;
 use crate::check::retention::Retention;
+use crate::check::typing::Typing;
 use crate::check::{Promise, Room, Verdict, Violation, membership};
 use crate::client::Client;
 use crate::disk::{Disk, SharedDisk};
@@ -155,6 +157,10 @@ pub struct Counts {
     pub given_up: u64,
     /// Times that somebody was told that messages have expired.
     pub expired: u64,
+    /// Counts of conversations that left the server.
+    pub counts: u64,
+    /// Signs of typing that left the server.
+    pub typing: u64,
 }
 
 macro_rules! add_up {
@@ -166,7 +172,7 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
-            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired);
+            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing);
     }
 }
 
@@ -191,6 +197,8 @@ struct Checks {
     bounds: Bounds,
     progress: Progress,
     presence: Presence,
+    counts: CountsCheck,
+    typing: Typing,
     devices: Devices,
 }
 
@@ -274,6 +282,8 @@ impl World {
                 bounds: Bounds::default(),
                 progress: Progress::default(),
                 presence: Presence::default(),
+                counts: CountsCheck::default(),
+                typing: Typing::default(),
                 devices: Devices::default(),
             },
             counts: Counts::default(),

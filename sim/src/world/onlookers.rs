@@ -4,8 +4,10 @@ use bytes::Bytes;
 use ringwire_protocol::UserId;
 use ringwire_protocol::message::PresenceState;
 
+use ringwire::fanout::letter::owner_of;
+
 use super::{Event, Stage, World};
-use crate::check::Verdict;
+use crate::check::{Verdict, counts};
 use crate::model::Log;
 use crate::network::{Chunk, Dialler, Side, SocketId};
 use crate::workload::Onlooker;
@@ -70,6 +72,9 @@ impl World {
                     this.socket = None;
                     this.is_welcome = false;
                 }
+                if this.other == Some(id) {
+                    this.other = None;
+                }
                 self.let_go(id, false);
                 return Ok(());
             }
@@ -115,7 +120,10 @@ impl World {
                 match self.random.workload.below(3) {
                     0 => self.let_go(id, false),
                     1 => self.let_go(id, true),
-                    _ => self.dial_onlooker(onlooker),
+                    _ => {
+                        self.onlookers[onlooker].other = Some(id);
+                        self.dial_onlooker(onlooker);
+                    }
                 }
             }
             Some((_, false)) => {}
@@ -130,6 +138,9 @@ impl World {
                     this.ping();
                 }
                 self.write_onlooker(onlooker);
+                if self.random.workload.one_in(4) {
+                    self.keep_other(onlooker);
+                }
             }
         }
         Ok(())
@@ -160,6 +171,11 @@ impl World {
         let sockets: Vec<_> =
             clients.chain(onlookers.map(|onlooker| (onlooker.socket, onlooker.is_welcome))).collect();
         let mut truth = Truth::Gone;
+        let others: Vec<_> =
+            self.onlookers.iter().filter(|it| it.user == user).filter_map(|it| it.other).collect();
+        if others.into_iter().any(|id| self.network.get(id).is_some_and(|it| it.home.is_some())) {
+            truth = Truth::Unclear;
+        }
         for (socket, is_welcome) in sockets {
             let Some((id, _)) = socket else { continue };
             let lives = self.network.get(id).is_some_and(|it| !it.is_silent && it.home.is_some());
@@ -206,8 +222,55 @@ impl World {
         wrong
     }
 
-    /// At most one session of each device, at every shard together.
-    pub(super) fn check_devices(&mut self) -> Verdict {
+    /// The first wrong thing that somebody was told of a conversation's counts.
+    pub(super) fn wrong_counts(&mut self) -> Option<String> {
+        let process = self.process.as_ref()?;
+        let shards = process.seats.len() as u16;
+        let mut looked_at = Vec::new();
+        for (number, onlooker) in self.onlookers.iter().enumerate() {
+            for id in &onlooker.counting {
+                let owner = usize::from(owner_of(*id, shards));
+                let Some(state) = process.seats[owner].shard.conversations().state(*id) else { continue };
+                if !state.members.contains_key(&onlooker.user) {
+                    continue;
+                }
+                let delivered = state.members.values().filter(|it| it.delivered >= state.head).count() as u32;
+                let read = state.members.values().filter(|it| it.read >= state.head).count() as u32;
+                let members: Vec<UserId> = state.members.keys().copied().collect();
+                let told = onlooker.counts.get(id).copied();
+                looked_at.push((number, told, state.head, (delivered, read), members));
+            }
+        }
+        looked_at.into_iter().find_map(|(number, told, head, caught_up, members)| {
+            let mut online = Some(0);
+            for member in members {
+                online = match self.truth(member) {
+                    Truth::Here => online.map(|online| online + 1),
+                    Truth::Gone => online,
+                    Truth::Unclear => None,
+                };
+            }
+            let wrong = counts::compare(told.as_ref(), head, online, caught_up)?;
+            Some(format!("onlooker {number} was told {wrong}"))
+        })
+    }
+
+    /// Somebody keeps a connection that he has given up for another, as a second window does.
+    fn keep_other(&mut self, onlooker: usize) {
+        let Some(id) = self.onlookers[onlooker].other else { return };
+        let bytes = self.onlookers[onlooker].ping_bytes();
+        match self.network.get(id) {
+            Some(socket) if !socket.is_silent && socket.home.is_some() => {
+                if socket.up.room() >= bytes.len() {
+                    self.transmit(id, Side::Server, Bytes::from(bytes));
+                }
+            }
+            _ => self.onlookers[onlooker].other = None,
+        }
+    }
+
+    /// At most one session of each device, at every shard together. Whether one has two, as may be for a while.
+    pub(super) fn check_devices(&mut self) -> Verdict<bool> {
         let now_us = self.now_us;
         let World { process, checks, .. } = self;
         let seats = process.iter().flat_map(|process| &process.seats).filter(|seat| !seat.is_over);

@@ -209,7 +209,7 @@ fn limits(random: &mut Random) -> Limits {
         reserve_ahead: random.pick(&[1, 4, 40]),
         stall_timeout_s: random.within(1..=5) as u32,
         presence_ttl_s: random.within(1..=4) as u32,
-        watches_max: random.pick(&[20, 1000]),
+        watches_max: random.pick(&[64, 1000]),
     }
 }
 
