@@ -188,6 +188,35 @@ fn one_wake_up_per_conversation_until_the_return() {
 }
 
 #[test]
+fn a_wake_up_that_a_kill_took_is_made_good_however_late_the_start() {
+    let data = tempfile::tempdir().expect("a directory");
+    let hook = Hook::start();
+    let server = start(data.path(), &hook, &["--shards", "2"]);
+    let mut alice = Raw::sign_in(server.address, "alice");
+    alice.join("room");
+    alice.join("old");
+    go_away(&server, "bob", &["room", "old"]);
+    publish(&mut alice, "old", 1);
+    hook.wait_for(1);
+    assert_eq!(server.terminate(), Some(0));
+    // Without a plane, wake-ups get as far as they do where the kill comes before the plane has written them.
+    let server = Server::start(&data.path().join("data"), &["--shards", "1", "--plane", "off"]);
+    let mut alice = Raw::sign_in(server.address, "alice");
+    let sequence = publish(&mut alice, "room", 1);
+    server.kill();
+    std::thread::sleep(Duration::from_secs(61));
+    assert_eq!(hook.woken().len(), 1, "nobody could be woken");
+    let server = start(data.path(), &hook, &["--shards", "2"]);
+    let woken = hook.wait_for(2);
+    assert_eq!((&*woken[1].conversation, woken[1].sequence), (&*room_id("room"), sequence));
+    // Once; and for what he was woken for before, not again.
+    server.kill();
+    let _server = start(data.path(), &hook, &["--shards", "3"]);
+    std::thread::sleep(NOTHING_COMES);
+    assert_eq!(hook.woken().len(), 2);
+}
+
+#[test]
 fn what_came_as_he_went_wakes_unless_a_device_has_it() {
     let data = tempfile::tempdir().expect("a directory");
     let hook = Hook::start();

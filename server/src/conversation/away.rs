@@ -43,9 +43,10 @@ impl Conversations {
         now: Now,
         user: UserId,
         conversations: &[ConversationId],
-        away: bool,
+        (away, begins): (bool, bool),
         mesh: &mut Mesh,
     ) {
+        let ended_ms = self.ended_ms;
         for id in conversations {
             let Some(conversation) = self.by_id.get_mut(id) else { continue };
             let known = conversation.away.iter().position(|other| *other == user);
@@ -58,9 +59,11 @@ impl Conversations {
                 }
                 (None, true) => {
                     let Some(member) = conversation.state.members.get(&user) else { continue };
-                    // Sent into a connection that was dead already: no device has it.
-                    let is_missed = member.delivered < conversation.visible
-                        && now.unix_ms < conversation.state.time_ms + WAKE_LATE_MS;
+                    // Sent into a connection that was dead already, or as the last run was killed, however long ago
+                    // that was: no device has it.
+                    let until_ms = conversation.state.time_ms + WAKE_LATE_MS;
+                    let is_late = now.unix_ms < until_ms || begins && ended_ms < until_ms;
+                    let is_missed = member.delivered < conversation.visible && is_late;
                     conversation.away.push(user);
                     let sequence = conversation.visible;
                     if is_missed && conversation.newest_wakes(user) {

@@ -165,6 +165,8 @@ pub struct Conversations {
     recounts: Vec<ConversationId>,
     /// Conversations whose counts somebody wants.
     counting: usize,
+    /// When the last entry of the run before was accepted, milliseconds since 1970.
+    ended_ms: u64,
     budget: Budget,
     log: Log,
     encoder: Encoder,
@@ -249,6 +251,7 @@ impl Conversations {
         log: Log,
         limits: Limits,
     ) -> Self {
+        let ended_ms = states.iter().map(|(_, state)| state.time_ms).max().unwrap_or(0);
         let by_id = states
             .into_iter()
             .map(|(id, mut state)| {
@@ -278,6 +281,7 @@ impl Conversations {
             counts_due: BTreeSet::new(),
             recounts: Vec::new(),
             counting: 0,
+            ended_ms,
             budget: Budget::new(limits.tail_bytes),
             log,
             encoder: Encoder::new(),
@@ -331,8 +335,8 @@ impl Conversations {
             Request::Entries { session, user, conversations, parts, gone } => {
                 self.on_entries(session, user, &conversations, (parts, gone), mesh);
             }
-            Request::Away { user, conversations, away } => {
-                self.on_away(now, user, &conversations, away, mesh);
+            Request::Away { user, conversations, away, begins } => {
+                self.on_away(now, user, &conversations, (away, begins), mesh);
             }
             Request::WatchCounts { author, request, conversation, active } => {
                 self.on_watch_counts(author, request, conversation, active, mesh);

@@ -201,6 +201,8 @@ pub enum Request {
         conversations: Box<[ConversationId]>,
         /// Or back.
         away: bool,
+        /// He has been since before the process began.
+        begins: bool,
     },
     /// Be told how many members are there and how far they are, or no more.
     WatchCounts {

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Conversations forget it with the process. So at a start all who have a device registered are away, and are
-//! announced little by little; what is published before that wakes nobody, and the next message does.
+//! announced little by little; what was published before that, and in the last moments of the run before, wakes if no
+//! device has it: a kill may have come between a message and the plane. Who was woken for a conversation and has not
+//! been back is not woken again; the plane knows.
 
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::PresenceState;
@@ -26,13 +28,17 @@ impl Users {
             }
             let Some(user) = self.unannounced.pop() else { return };
             if self.state(user) == PresenceState::Offline {
-                self.tell_away(user, true, mesh);
+                self.tell_away_in(user, true, true, mesh);
             }
         }
     }
 
     /// Tells the owners of all conversations of a user that he is away, or that he is back.
     pub(super) fn tell_away(&mut self, user: UserId, away: bool, mesh: &mut Mesh) {
+        self.tell_away_in(user, away, false, mesh);
+    }
+
+    fn tell_away_in(&mut self, user: UserId, away: bool, begins: bool, mesh: &mut Mesh) {
         if !self.is_registered(user) {
             return;
         }
@@ -43,7 +49,7 @@ impl Users {
         }
         for (owner, list) in (0..).zip(by_owner) {
             for piece in list.chunks(ENTRIES_PER_LETTER) {
-                mesh.tell(owner, Request::Away { user, conversations: piece.into(), away });
+                mesh.tell(owner, Request::Away { user, conversations: piece.into(), away, begins });
             }
         }
     }
@@ -57,8 +63,9 @@ impl Users {
         mesh: &mut Mesh,
     ) {
         if is_member && self.is_registered(user) && self.state(user) == PresenceState::Offline {
-            let (conversations, away) = ([conversation].into(), true);
-            mesh.tell(owner_of(conversation, mesh.shards()), Request::Away { user, conversations, away });
+            let (conversations, away, begins) = ([conversation].into(), true, false);
+            let letter = Request::Away { user, conversations, away, begins };
+            mesh.tell(owner_of(conversation, mesh.shards()), letter);
         }
     }
 }
