@@ -38,7 +38,6 @@ use ringwire_driver::Operations;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{Encoder, Reject, Role};
-use ringwire_store::Retired;
 
 pub use devices::{Device, Verdict};
 pub use founding::{direct_name, is_direct_name};
@@ -365,18 +364,6 @@ impl Conversations {
         levels.tail_bytes = self.budget.bytes();
         levels.counting = self.counting;
         levels.journal_bytes = self.log.pending_bytes();
-    }
-
-    /// Segments of the journal are given up: what was in them is expired from now on.
-    pub fn on_retired(&mut self, retired: &Retired) {
-        self.log.retire(&retired.floor);
-        for (key, last) in &retired.last {
-            // Those of other shards, and of buckets of amendments, are not here.
-            if let Some(conversation) = self.by_id.get_mut(&ConversationId::from_bytes(*key)) {
-                conversation.state.expired = conversation.state.expired.max(*last);
-                self.counters.expired += 1;
-            }
-        }
     }
 
     /// When [`Conversations::end_of_turn`] has something to do by itself, in milliseconds from now.

@@ -10,6 +10,7 @@ mod changes;
 mod current;
 mod fetch;
 mod reads;
+mod retired;
 mod tail;
 
 pub(super) use fetch::Wanted;
