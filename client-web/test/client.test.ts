@@ -6,7 +6,7 @@ import test, { type TestContext } from 'node:test';
 import { Client, type ClientOptions, type Conversation, type Message, RingwireError, conversationId } from '../src/index.js';
 import { Backoff } from '../src/pace.js';
 import { TYPE } from '../src/wire/frame.js';
-import { Server } from './server.js';
+import { Server, lastWord } from './server.js';
 
 /** One tab, whose memory outlives its pages. */
 const tab = new Map<string, string>();
@@ -222,6 +222,29 @@ test('a token that never comes is a token error', async (t) => {
   const at = server();
   const { client } = await start(t, at, { token: () => Promise.reject(new Error('not signed in')) });
   await assert.rejects(client.connect(), (error: RingwireError) => error.kind === 'token' && /not signed in/.test(error.message));
+});
+
+test('counts are asked for again on every connection, until they are wanted no more', async (t) => {
+  const at = server();
+  const { client } = await start(t, at);
+  const joined = await room(client);
+  await joined.watchCounts(true);
+  at.drop();
+  await until('it asked again', () => at.counts.length === 2);
+  await joined.watchCounts(false);
+  at.drop();
+  await until('it is back', () => at.hellos.length === 3 && client.connected);
+  await joined.send('and says so');
+  assert.deepEqual(at.counts, [true, true, false]);
+});
+
+test('a last word ends the connection, without waiting for the close', async (t) => {
+  const at = server();
+  const { client } = await start(t, at);
+  await room(client);
+  const failed = new Promise<RingwireError>((resolve) => client.on('failed', ({ error }) => resolve(error)));
+  at.broadcast(lastWord(3554));
+  assert.equal((await failed).codeName, 'replaced');
 });
 
 test('who is kicked does not come back by itself', async (t) => {

@@ -40,6 +40,8 @@ export class Server {
   hellos: { token: string; cursors: [string, bigint][]; device: string }[] = [];
   fetches: bigint[] = [];
   reads: bigint[] = [];
+  /** Who asked for counts, or for no more of them. */
+  counts: boolean[] = [];
   connections = 0;
   /** Answers to publishes are lost, the publishes are not. */
   swallowAcks = false;
@@ -151,6 +153,10 @@ class Peer {
       this.onFetch(wire.Fetch.getRootAsFetch(body));
     } else if (type === TYPE.read) {
       this.server.reads.push(wire.Read.getRootAsRead(body).fixed()!.sequence());
+    } else if (type === TYPE.watchCounts) {
+      const watch = wire.WatchCounts.getRootAsWatchCounts(body).fixed()!;
+      this.server.counts.push(watch.active());
+      this.done(idOf(watch.conversation()), watch.request());
     }
   }
 
@@ -202,6 +208,16 @@ class Peer {
     );
   }
 
+  private done(conversation: string, request: number): void {
+    this.tell(
+      make(TYPE.done, (builder) => {
+        wire.Done.startDone(builder);
+        wire.Done.addFixed(builder, wire.DoneFixed.createDoneFixed(builder, ...words(conversation), 0n, request));
+        return wire.Done.endDone(builder);
+      }),
+    );
+  }
+
   private onPublish(publish: wire.Publish): void {
     const fixed = publish.fixed()!;
     const conversation = idOf(fixed.conversation());
@@ -232,16 +248,7 @@ class Peer {
   }
 
   private reject(conversation: string, number: bigint, code: number): void {
-    this.tell(
-      make(TYPE.reject, (builder) => {
-        const reason = builder.createString('as the test says');
-        wire.Reject.startReject(builder);
-        const fixed = wire.RejectFixed.createRejectFixed(builder, ...words(conversation), number, 0, 0, code);
-        wire.Reject.addFixed(builder, fixed);
-        wire.Reject.addReason(builder, reason);
-        return wire.Reject.endReject(builder);
-      }),
-    );
+    this.tell(rejection(words(conversation), number, code));
   }
 
   private onFetch(fetch: wire.Fetch): void {
@@ -266,3 +273,19 @@ class Peer {
 
 /** The conversation that the tests are in. */
 export const CONVERSATION = conversationId('room');
+
+function rejection(conversation: Words, number: bigint, code: number): Uint8Array {
+  return make(TYPE.reject, (builder) => {
+    const reason = builder.createString('as the test says');
+    wire.Reject.startReject(builder);
+    const fixed = wire.RejectFixed.createRejectFixed(builder, ...conversation, number, 0, 0, code);
+    wire.Reject.addFixed(builder, fixed);
+    wire.Reject.addReason(builder, reason);
+    return wire.Reject.endReject(builder);
+  });
+}
+
+/** What a server says before it closes, about nothing in particular. */
+export function lastWord(code: number): Uint8Array {
+  return rejection([0n, 0n], 0n, code);
+}
