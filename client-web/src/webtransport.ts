@@ -7,10 +7,9 @@
 // ```
 //
 // It is tried first where it can be had, and given up for WebSocket in bounded time: networks that let no UDP through say
-// nothing, they only swallow. What did not work is not tried again for a while.
+// nothing, they only swallow. What did not work is not tried again for a while, also not by the next page.
 
 import { FRAME_BYTES_TAKEN, WEB_TRANSPORT_AVOIDED, WEB_TRANSPORT_PATIENCE } from './limits.js';
-import { now } from './timers.js';
 import { type Link, type LinkEvents, type Transport, webSocket } from './transport.js';
 import { HEADER_BYTES, u32 } from './wire/frame.js';
 
@@ -21,21 +20,43 @@ export interface WebTransportChoice {
 
 /** WebTransport where the browser has it and the server answers it soon, else WebSocket. The server's URL stays `wss:`. */
 export function webTransportFirst({ serverCertificateHashes }: WebTransportChoice = {}): Transport {
-  let avoidedUntil = 0;
+  const avoided = new Map<string, number>();
+  let suspected = false;
   return (url, events) => {
     // A server has QUIC where it has TLS.
-    if (typeof WebTransport !== 'function' || !url.startsWith('wss:') || now() < avoidedUntil) {
+    if (typeof WebTransport !== 'function' || !url.startsWith('wss:') || isAvoided(avoided, url)) {
       return webSocket(url, events);
     }
-    let heard = false;
-    const avoid = () => {
-      avoidedUntil = heard ? 0 : now() + WEB_TRANSPORT_AVOIDED;
+    const remember = (until: number) => {
+      avoided.set(url, until);
+      try {
+        localStorage.setItem(KEPT + url, String(until));
+      } catch {
+        // Then the next page finds out for itself.
+      }
     };
+    const pass = {
+      onMessage: (bytes: Uint8Array) => events.onMessage(bytes),
+      onFault: (why: string) => events.onFault(why),
+      onClosed: (code: number, reason: string) => events.onClosed(code, reason),
+    };
+    // That it gets through where the other did not says that the server is there: the way is what is the matter.
+    const other = () =>
+      webSocket(url, {
+        ...pass,
+        onOpen: () => {
+          remember(Date.now() + WEB_TRANSPORT_AVOIDED);
+          events.onOpen();
+        },
+      });
+    if (suspected) {
+      suspected = false;
+      return other();
+    }
     const instead = () => {
       clearTimeout(timer);
       if (link === first) {
-        avoid();
-        link = webSocket(url, events);
+        link = other();
         first.close(1000, '');
       }
     };
@@ -44,21 +65,17 @@ export function webTransportFirst({ serverCertificateHashes }: WebTransportChoic
         clearTimeout(timer);
         if (link === first) {
           opened = true;
+          // Until it has been heard once.
+          suspected = true;
           events.onOpen();
         }
       },
+      ...pass,
       onMessage: (bytes) => {
-        heard = true;
+        suspected = false;
         events.onMessage(bytes);
       },
-      onFault: (why) => events.onFault(why),
-      onClosed: (code, reason) => {
-        if (!opened) {
-          return instead();
-        }
-        avoid();
-        events.onClosed(code, reason);
-      },
+      onClosed: (code, reason) => (opened ? events.onClosed(code, reason) : instead()),
     });
     let opened = false;
     let link = first;
@@ -75,6 +92,20 @@ export function webTransportFirst({ serverCertificateHashes }: WebTransportChoic
       },
     };
   };
+}
+
+const KEPT = 'ringwire without WebTransport ';
+
+function isAvoided(avoided: Map<string, number>, url: string): boolean {
+  let until = avoided.get(url) ?? 0;
+  try {
+    until = Math.max(until, Number(localStorage.getItem(KEPT + url)));
+  } catch {
+    // What this page knows has to do.
+  }
+  const left = until - Date.now();
+  // A clock that was set back must not avoid it for years.
+  return left > 0 && left <= WEB_TRANSPORT_AVOIDED;
 }
 
 function webTransport(url: string, hashes: WebTransportChoice['serverCertificateHashes'], events: LinkEvents): Link {

@@ -48,6 +48,8 @@ pub(crate) fn browser(project: &Project, locked: &[&str]) -> Outcome {
     let server = server(project, locked)?;
     let mut scenarios = npm(project);
     scenarios.args(["run", "--silent", "browser"]).env("CHROMIUM", chromium);
+    // Kept to be looked at.
+    scenarios.env("SCREENSHOTS", project.target.join("screenshots"));
     run_tests(scenarios.env("RINGWIRE", server)).map(Verdict::Ran)
 }
 
