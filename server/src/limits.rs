@@ -88,8 +88,8 @@ pub const PUBLISH_WINDOW: u16 = 64;
 /// Bytes of an HTTP request head that a connection may take for its upgrade.
 pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 
-/// Ciphertext of one TLS record, or of a ClientHello, that a connection keeps until it is whole (RFC 8446 §5.2).
-/// Longer: the connection is closed.
+/// Ciphertext of one TLS record that a connection keeps until it is whole (RFC 8446 §5.2). Longer: the connection is
+/// closed. Until the handshake is over, [`HANDSHAKE_BYTES_MAX`] bounds it.
 pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024 + 256 + 5;
 
 /// Sealed payloads of one turn share pieces of memory of this size: one allocation for some hundred connections,

@@ -95,7 +95,7 @@ impl Sessions {
     }
 
     /// Answers an HTTP request that is no upgrade of ours.
-    pub(super) fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
+    fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
         let frame = self.queues.written(|out| out.extend_from_slice(response));
         self.enqueue(id, frame);
         self.linger(now, id, mesh);

@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 
-use crate::limits::{TLS_ARENA_BYTES, TLS_RECORD_BYTES_MAX};
+use crate::limits::{HANDSHAKE_BYTES_MAX, TLS_ARENA_BYTES, TLS_RECORD_BYTES_MAX};
 
 /// What a record adds to its content: header, nonce (TLS 1.2), kind and tag. Where it is not enough, rustls says
 /// what is.
@@ -33,9 +33,11 @@ pub enum TlsFault {
     /// It speaks HTTP without TLS.
     #[error("HTTP without TLS on a port that speaks TLS")]
     Cleartext,
-    /// A record or a ClientHello that no honest client sends.
-    #[error("a TLS record longer than {TLS_RECORD_BYTES_MAX} bytes")]
-    RecordTooLong,
+    /// A record or a greeting that no honest client sends.
+    #[error(
+        "a TLS record longer than {TLS_RECORD_BYTES_MAX} bytes, or a greeting longer than {HANDSHAKE_BYTES_MAX}"
+    )]
+    TooLong,
     /// What rustls says; the alert that tells the peer waits to be sent.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
@@ -117,26 +119,28 @@ impl Secure {
         let (consumed, outcome) = self.process(&mut whole, plain)?;
         if consumed == 0 {
             // One more piece of the same record: its memory is kept.
-            if whole.len() > TLS_RECORD_BYTES_MAX {
-                return self.too_long();
-            }
-            self.partial = whole;
-            return Ok(outcome);
+            return self.check(whole.len()).map(|()| {
+                self.partial = whole;
+                outcome
+            });
         }
         self.keep(&whole[consumed..]).map(|()| outcome)
     }
 
     fn keep(&mut self, rest: &[u8]) -> Result<(), TlsFault> {
-        if rest.len() > TLS_RECORD_BYTES_MAX {
-            return self.too_long();
-        }
+        self.check(rest.len())?;
         self.partial = rest.to_vec();
         Ok(())
     }
 
-    fn too_long<T>(&mut self) -> Result<T, TlsFault> {
+    /// Whether so much may wait for more. Of who has not proven anything yet, no more than of an HTTP head.
+    fn check(&mut self, bytes: usize) -> Result<(), TlsFault> {
+        let bytes_max = if self.tls.is_handshaking() { HANDSHAKE_BYTES_MAX } else { TLS_RECORD_BYTES_MAX };
+        if bytes <= bytes_max {
+            return Ok(());
+        }
         self.closed = true;
-        Err(TlsFault::RecordTooLong)
+        Err(TlsFault::TooLong)
     }
 
     /// Runs rustls over `input`; says how much of it is done with.

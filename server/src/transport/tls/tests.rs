@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 
 use super::secure::{Arena, Handshake, Outcome, Secure, TlsFault};
-use crate::limits::TLS_RECORD_BYTES_MAX;
+use crate::limits::{HANDSHAKE_BYTES_MAX, TLS_RECORD_BYTES_MAX};
 
 /// Both ends, which share memory instead of a network.
 struct Pair {
@@ -185,10 +185,10 @@ fn a_greeting_without_end_is_not_kept() {
         if result.is_err() {
             break;
         }
-        assert!(server.partial_bytes() <= TLS_RECORD_BYTES_MAX);
+        assert!(server.partial_bytes() <= HANDSHAKE_BYTES_MAX);
         record[5..9].fill(0);
     }
-    assert_eq!(result, Err(TlsFault::RecordTooLong));
+    assert_eq!(result, Err(TlsFault::TooLong));
 }
 
 #[test]
