@@ -15,6 +15,7 @@ mod fuzz;
 mod gates;
 mod process;
 mod project;
+mod quic;
 mod report;
 mod suite;
 mod tidy;

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::process::{self, Tests, run_tests};
 use crate::project::Project;
 use crate::report::{Outcome, Report, Verdict};
-use crate::{autobahn, codegen, gates, tidy, web};
+use crate::{autobahn, codegen, gates, quic, tidy, web};
 
 /// Simulated worlds in `cargo xtask test`; `cargo xtask sim --seeds N` is for more.
 const SEEDS: u64 = 200;
@@ -65,6 +65,9 @@ const STEPS: &[Step] = &[
     }),
     ("autobahn-uring", "WebSocket conformance, core cases, io_uring driver", |project, _| {
         autobahn::core(project, autobahn::Driver::Uring)
+    }),
+    ("quic", "a QUIC that shares no code with ours, in Python, with the real server", |project, options| {
+        quic::independent(project, options.locked())
     }),
     ("web", "the client for browsers and the chat app: types, size, unit tests", |project, _| {
         web::sources(project)
