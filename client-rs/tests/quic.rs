@@ -350,3 +350,16 @@ async fn who_comes_back_greets_before_the_handshake_is_over_and_again_where_that
         left.send(&ServerFrame::Joined(joined(0, "r", published, published, &[]))).await;
     }
 }
+
+#[tokio::test]
+async fn an_address_that_swallows_datagrams_does_not_hide_the_next() {
+    let server = Server::start();
+    let port = server.address.port();
+    // The name may have no such address here; then there is one less to get past.
+    let _swallows = UdpSocket::bind(("::1", port));
+    let client =
+        Client::builder(format!("quic://localhost:{port}")).token("dev:me").pin_certificate(server.pin);
+    let connecting = tokio::spawn(client.connect());
+    let _peer = server.greet().await;
+    soon(connecting).await.expect("no panic").expect("connected");
+}

@@ -156,3 +156,30 @@ fn the_clear_port_stays_clear_without_a_certificate() {
     Raw::sign_in(server.address, "alice").join("lobby");
     assert!(server.sha256.is_none());
 }
+
+#[test]
+fn an_idle_connection_holds_no_buffers() {
+    // 4.4 KiB were measured in a release build; one buffer of rustls' own would be 4 KiB more, one record 16.
+    const CONNECTIONS: usize = 600;
+    const BYTES_MAX: usize = 7 * 1024;
+    let data = tempfile::tempdir().unwrap();
+    let files = Files::make(data.path(), -1, 30);
+    let settings = files.settings();
+    let server = Server::start(data.path(), &["--shards", "1", "--set", &settings[0], "--set", &settings[1]]);
+    let peer = Peer::new(&files);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    };
+    let sign_in = |from: usize, to: usize| -> Vec<_> {
+        (from..to).map(|number| peer.sign_in(&server, &format!("user-{number}"))).collect()
+    };
+    // What is made once is made by the first.
+    let _first = sign_in(0, CONNECTIONS / 2);
+    let before = resident();
+    let _others = sign_in(CONNECTIONS / 2, CONNECTIONS / 2 + CONNECTIONS);
+    let each = resident().saturating_sub(before) / CONNECTIONS;
+    println!("{each} bytes of resident memory each");
+    assert!((1024..=BYTES_MAX).contains(&each), "{each} bytes of resident memory each");
+}
