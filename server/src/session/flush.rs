@@ -62,7 +62,12 @@ impl Sessions {
                 Carrier::Quic => unreachable!("what is due to a stream was written before"),
                 Carrier::Secure(_) => {
                     let due = operations.payloads[payload.0 as usize].clone();
-                    operations.payload(secure::sealed(connection, &due, arena))
+                    let sealed = secure::sealed(connection, &due, arena);
+                    if sealed.is_empty() {
+                        // The last word was said before, and nothing can be sealed behind it.
+                        return;
+                    }
+                    operations.payload(sealed)
                 }
             };
             match &mut connection.stalled {

@@ -202,4 +202,8 @@ fn damage_is_noticed() {
     let mut plain = Vec::new();
     assert!(pair.server.on_received(&mut sent, &mut plain).is_err());
     assert!(plain.is_empty() && pair.server.has_outgoing());
+    // What was due all the same is not sealed behind the alert.
+    let alert = pair.server.seal(b"due", false, &mut pair.arena);
+    assert!(!alert.is_empty() && alert.len() < 64, "{}", alert.len());
+    assert!(pair.server.seal(b"due", true, &mut pair.arena).is_empty());
 }
