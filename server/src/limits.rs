@@ -274,6 +274,10 @@ pub const WAKE_RING: usize = 4096;
 /// counted; the user is not woken in that conversation before he has been back.
 pub const WAKE_BACKLOG: usize = 64 * 1024;
 
+/// Journal files that are begun while a message is kept, where it is kept for a time: so it goes at most a quarter of
+/// that time late, however little is written.
+pub const SEGMENTS_PER_AGE: u32 = 4;
+
 /// Notices to one shard that segments of the journal are given up. Full: nothing more is given up until it has taken
 /// them.
 pub const RETIRED_RING: usize = 8;
@@ -377,6 +381,8 @@ pub struct Limits {
     pub presence_ttl_s: u32,
     /// See [`WATCHES_MAX`].
     pub watches_max: usize,
+    /// How long one journal file takes records, milliseconds; `u64::MAX`: until it is full.
+    pub segment_age_ms: u64,
 }
 
 impl Default for Limits {
@@ -399,6 +405,7 @@ impl Default for Limits {
             stall_timeout_s: STALL_TIMEOUT_S,
             presence_ttl_s: PRESENCE_TTL_S,
             watches_max: WATCHES_MAX,
+            segment_age_ms: u64::MAX,
         }
     }
 }

@@ -205,6 +205,25 @@ fn what_is_beyond_retention_goes_and_nothing_else_does() {
     });
 }
 
+#[test]
+fn a_few_messages_go_when_their_time_is_over() {
+    let data = tempfile::tempdir().unwrap();
+    let set = ["retention.group_age=4s", "retention.sweep=1s"].into_iter().flat_map(|set| ["--set", set]);
+    let server = Server::start(data.path(), &["--shards", "2"].into_iter().chain(set).collect::<Vec<_>>());
+    let mut ada = Raw::sign_in(server.address, "ada");
+    ada.join(ROOM);
+    let head = publish(&mut ada, 1, 3);
+    let since = Instant::now();
+    wait_until_expired(&mut ada, head);
+    let after = since.elapsed();
+    assert!(after > Duration::from_secs(3) && after < Duration::from_secs(20), "{after:?}");
+    let (gap, sequences) = read_all(&mut ada);
+    assert_eq!((gap, sequences), (Some((1, head)), Vec::new()));
+    // The order goes on where it was, and who was in is in.
+    assert_eq!(publish(&mut ada, 4, 1), head + 1);
+    assert_eq!(read_all(&mut ada), (Some((1, head)), vec![head + 1]));
+}
+
 /// How many rounds: `RINGWIRE_KILL_ROUNDS`, else few enough for every test run.
 fn rounds() -> u64 {
     std::env::var("RINGWIRE_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)

@@ -227,6 +227,13 @@ impl Config {
                 "a frame holds a body and 256 bytes around it; raise limits.frame or lower limits.body",
             ));
         }
+        let kept = |age, messages| -> Result<Kept, ConfigFault> {
+            Ok(Kept { age: values.parse(age, value::duration)?, messages: values.number(messages)? })
+        };
+        let retention = Rules {
+            direct: kept("retention.direct_age", "retention.direct_messages")?,
+            group: kept("retention.group_age", "retention.group_messages")?,
+        };
         let limits = crate::limits::Limits {
             body_bytes_max: body as usize,
             frame_bytes_max: frame as usize,
@@ -237,16 +244,10 @@ impl Config {
                 .unwrap_or(u32::MAX),
             subscriptions_per_connection: values.number("limits.subscriptions")?,
             tail_bytes: values.parse("store.cache", size_within(0, 1 << 40))? as usize,
+            segment_age_ms: retention.segment_age_ms(),
             ..Default::default()
         };
         let data = values.path("serve.data").unwrap_or_else(|| "ringwire-data".into());
-        let kept = |age, messages| -> Result<Kept, ConfigFault> {
-            Ok(Kept { age: values.parse(age, value::duration)?, messages: values.number(messages)? })
-        };
-        let retention = Rules {
-            direct: kept("retention.direct_age", "retention.direct_messages")?,
-            group: kept("retention.group_age", "retention.group_messages")?,
-        };
         let config = Config {
             media: media::Media::from_values(values, &data, retention.age_max())?,
             retention,

@@ -352,6 +352,7 @@ impl Conversations {
         self.on_read(now, mesh);
         self.write_cursors(now);
         self.tell_counts(now, mesh);
+        self.log.roll_if_older(now.unix_ms, self.limits.segment_age_ms);
         self.log.poll(operations);
         self.log.check_failure(Step::Nothing)
     }
@@ -368,9 +369,9 @@ impl Conversations {
 
     /// When [`Conversations::end_of_turn`] has something to do by itself, in milliseconds from now.
     pub fn next_due_ms(&self, now: Now) -> Option<u64> {
-        let due = [self.due.first(), self.counts_due.first()];
-        let due_ms = due.into_iter().flatten().map(|(due_ms, _)| *due_ms).min()?;
-        Some(due_ms.saturating_sub(now.monotonic_ms()))
+        let due = [self.due.first(), self.counts_due.first()].into_iter().flatten();
+        let due = due.map(|(due_ms, _)| due_ms.saturating_sub(now.monotonic_ms()));
+        due.chain(self.log.next_roll_ms(now.unix_ms, self.limits.segment_age_ms)).min()
     }
 
     /// Whether entries are not synced yet.

@@ -82,6 +82,8 @@ pub struct Log {
     next_tag: u64,
     failure_told: bool,
     sealed: Sealed,
+    /// Since when the segment that takes records does, or longer, milliseconds since 1970; none before the first record.
+    begun_ms: Option<u64>,
 }
 
 /// Called on the file thread when a segment was sealed.
@@ -102,7 +104,14 @@ impl Log {
             next_tag: 0,
             failure_told: false,
             sealed: Arc::new(|| {}),
+            begun_ms: None,
         }
+    }
+
+    /// When [`Log::roll_if_older`] may have something to do, milliseconds from now.
+    pub fn next_roll_ms(&self, unix_ms: u64, age_ms: u64) -> Option<u64> {
+        let due_ms = self.begun_ms?.checked_add(age_ms)?;
+        Some(due_ms.saturating_sub(unix_ms).max(1))
     }
 
     /// Says who is to know that a segment was sealed: whoever makes checkpoints.
@@ -260,6 +269,21 @@ impl Log {
     /// Whether everything is written after [`Log::stop`].
     pub fn is_stopped(&self) -> bool {
         self.journal.is_stopped() && self.jobs.is_empty()
+    }
+
+    /// Goes on to another segment where this one has taken records for so long: else what is little would never be
+    /// old enough as a whole to be given up.
+    pub fn roll_if_older(&mut self, unix_ms: u64, age_ms: u64) {
+        let written = self.journal.positions().appended != EntryNumber::default();
+        let begun_ms = match self.begun_ms {
+            None if !written || age_ms == u64::MAX => return,
+            None => *self.begun_ms.insert(unix_ms),
+            Some(begun_ms) => begun_ms,
+        };
+        if unix_ms.saturating_sub(begun_ms) >= age_ms {
+            self.journal.roll_over();
+            self.begun_ms = Some(unix_ms);
+        }
     }
 
     /// Closes this turn's batch and hands over what the disk is to do.

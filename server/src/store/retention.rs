@@ -9,6 +9,7 @@ use ringwire_protocol::message::ConversationKind;
 use ringwire_store::Retention;
 
 use super::Folded;
+use crate::limits::SEGMENTS_PER_AGE;
 
 /// What is kept of the conversations of one class. A message goes when either bound is passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,14 @@ impl Rules {
     pub fn age_max(self) -> Option<Duration> {
         let ages = [self.direct.age, self.group.age];
         ages.iter().all(|age| !age.is_zero()).then(|| ages[0].max(ages[1]))
+    }
+
+    /// How long one journal file may take records, milliseconds, so that what is little goes in time; `u64::MAX`: for
+    /// ever.
+    pub fn segment_age_ms(self) -> u64 {
+        let ages = [self.direct.age, self.group.age].into_iter().filter(|age| !age.is_zero());
+        let age = ages.min().map(|age| age / SEGMENTS_PER_AGE);
+        age.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX).max(1000))
     }
 
     /// As they are at this time.
@@ -120,6 +129,7 @@ mod tests {
         assert!(Rules::default().is_all() && !both.is_all());
         assert_eq!((both.age_max(), rules.age_max()), (None, None));
         let aged = Rules { direct: age(3), group: age(9) };
+        assert_eq!((aged.segment_age_ms(), Rules::default().segment_age_ms()), (3 * DAY_MS / 4, u64::MAX));
         assert_eq!(aged.age_max(), Some(Duration::from_secs(9 * 86_400)));
     }
 }

@@ -210,6 +210,7 @@ fn limits(random: &mut Random) -> Limits {
         stall_timeout_s: random.within(1..=5) as u32,
         presence_ttl_s: random.within(1..=4) as u32,
         watches_max: random.pick(&[64, 1000]),
+        segment_age_ms: random.pick(&[u64::MAX, u64::MAX, u64::MAX, 50, 400]),
     }
 }
 

@@ -117,6 +117,18 @@ impl Journal {
         }
     }
 
+    /// What is appended next goes into another segment, so that this one can be given up by itself one day. Nothing
+    /// happens where it holds nothing.
+    pub fn roll_over(&mut self) {
+        if !matches!(self.state, State::Running) {
+            return;
+        }
+        self.close_open();
+        if self.segments.back().is_some_and(|taking| taking.batches.is_some()) {
+            self.roll();
+        }
+    }
+
     /// The segment that takes batches is full: on to the next.
     pub(super) fn roll(&mut self) {
         debug_assert!(self.open.is_none(), "a batch never straddles segments");

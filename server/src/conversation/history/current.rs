@@ -145,13 +145,19 @@ impl Conversations {
         let frame_bytes_max = self.limits.frame_bytes_max - PAGE_OVERHEAD_BYTES;
         let page_bytes_max = self.limits.page_bytes_max.min(frame_bytes_max);
         let mut shown: Vec<(u64, Standing)> = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut is_cut) = (0, false);
         let mut add = |message: &Found| {
+            if is_cut {
+                // One that did not fit with what was said about it is alone in its page.
+                return false;
+            }
             let kind = store::message(&message.1).map(|message| message.kind);
             let Ok(kind) = kind else { return false };
             let mut standing = changes.apply(message, kind);
             if shown.is_empty() {
+                let whole_bytes = standing.bytes();
                 cut(&mut standing, page_bytes_max, frame_bytes_max);
+                is_cut = standing.bytes() < whole_bytes;
             }
             bytes += standing.bytes();
             let fits = shown.is_empty() || bytes <= page_bytes_max;
