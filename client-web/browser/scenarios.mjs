@@ -35,6 +35,21 @@ export async function two_people_chat_over_a_crash({ browser, server }) {
   await Promise.all([ada.context.close(), bob.context.close()]);
 }
 
+export async function a_drained_server_is_left_and_its_successor_found({ browser, server }) {
+  const ada = await person(browser, server, 'Draining Ada');
+  await open(ada, 'lobby');
+  const ended = server.kill('SIGTERM');
+  await ada.page.getByText('What you write is kept').waitFor();
+  await say(ada, 'between two servers');
+  await ended;
+  await server.start(server.extra);
+  const began = Date.now();
+  await bubble(ada, 'between two servers').getByLabel(/Sent|Read/).waitFor({ timeout: 40_000 });
+  console.log(`  sent ${Date.now() - began} ms after the successor is there`);
+  calm(ada);
+  await ada.context.close();
+}
+
 export async function written_offline_survives_a_reload({ browser, server }) {
   const ada = await person(browser, server, 'Reloading Ada');
   await open(ada, 'lobby');
