@@ -14,6 +14,7 @@ pub mod fault;
 pub mod gates;
 pub mod idle;
 pub mod load;
+pub mod lossy;
 pub mod measure;
 pub mod peers;
 pub mod people;

@@ -7,13 +7,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use ringwire_perf::bare;
 use ringwire_perf::fault::{Fault, Result};
 use ringwire_perf::load::link::Transport;
+use ringwire_perf::lossy::part::Part;
 use ringwire_perf::measure;
 use ringwire_perf::measure::contender::Contender;
 use ringwire_perf::people::{presence, storm};
 use ringwire_perf::scenario::{self, Kind, Promise, Scenario};
 use ringwire_perf::system::processor::Split;
 use ringwire_perf::system::server::Setup;
-use ringwire_perf::{append, comparators, gates, peers, report, resident, system};
+use ringwire_perf::{append, comparators, gates, lossy, peers, report, resident, system};
 
 use crate::progress::Progress;
 
@@ -78,6 +79,33 @@ pub(crate) enum Verb {
         /// Messages that each has missed.
         #[arg(long, default_value_t = 50)]
         unread: u64,
+    },
+    /// Live messages while history is fetched, over QUIC and over TLS on a path that delays and loses packets; takes
+    /// root, for network namespaces of its own.
+    Lossy {
+        #[command(flatten)]
+        server: Server,
+        /// The server's driver.
+        #[arg(long, default_value = "auto")]
+        driver: String,
+        /// Milliseconds that a packet takes, each way.
+        #[arg(long, default_value_t = 25)]
+        delay: u64,
+        /// Packets lost of a thousand, each way.
+        #[arg(long, default_value_t = 20)]
+        lost: u64,
+        /// Seconds of each turn.
+        #[arg(long, default_value_t = 20.0)]
+        seconds: f64,
+        /// Turns of each kind.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        rounds: u32,
+    },
+    /// A client of `lossy`; that starts it.
+    #[command(hide = true)]
+    LossyPart {
+        #[command(subcommand)]
+        role: LossyRole,
     },
     /// Run scenarios against the server, the bare loop and peers, in turns.
     Run(Run),
@@ -181,6 +209,23 @@ pub(crate) struct Run {
     dry: bool,
 }
 
+/// What a client of `lossy` does.
+#[derive(Subcommand)]
+pub(crate) enum LossyRole {
+    /// Fills the archive.
+    Fill(Part),
+    /// Publishes live messages.
+    Talk(Part),
+    /// Times them.
+    Listen {
+        #[command(flatten)]
+        part: Part,
+        /// Fetches the archive meanwhile.
+        #[arg(long)]
+        fetches: bool,
+    },
+}
+
 /// What is asked for on the command line.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Asked {
@@ -227,6 +272,16 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
             let setup = setup(server, placed)?;
             storm::run(&storm::Options { setup, clients, conversations, unread }).map(drop)
         }
+        Verb::Lossy { server, driver, delay, lost, seconds, rounds } => {
+            let binary = system::server::find_binary(server.binary)?;
+            let (delay_ms, lost_per_mille) = (delay, lost);
+            lossy::run(&lossy::Options { binary, driver, delay_ms, lost_per_mille, seconds, rounds })
+        }
+        Verb::LossyPart { role } => match role {
+            LossyRole::Fill(part) => lossy::part::fill(&part).map(|()| println!("filled")),
+            LossyRole::Talk(part) => lossy::part::talk(&part),
+            LossyRole::Listen { part, fetches } => lossy::part::listen(&part, fetches),
+        },
         Verb::Run(run) => {
             // All of them first: a mistake in the last file should not cost the runs before it.
             let scenarios: Vec<Scenario> =
