@@ -67,21 +67,32 @@ fn read_all(raw: &mut Raw) -> (Option<(u64, u64)>, Vec<u64>) {
             view: View::Raw,
         };
         raw.frame(|encoder, out| fetch.encode(encoder, out));
-        let frame = raw.next_where(|frame| matches!(frame, ServerFrame::Gap(_) | ServerFrame::Page(_)));
-        let page = match frame.get() {
-            ServerFrame::Gap(told) => {
-                assert_eq!((told.cause, gap), (GapCause::Expired, None), "one gap, at the beginning");
-                assert!(sequences.is_empty());
-                gap = Some((told.from, told.to));
-                raw.next_where(|frame| matches!(frame, ServerFrame::Page(_)))
+        loop {
+            let frame = raw.next_where(|frame| matches!(frame, ServerFrame::Gap(_) | ServerFrame::Page(_)));
+            match frame.get() {
+                // More may go while it is read: then what was read before has gone, too.
+                ServerFrame::Gap(told) => {
+                    assert_eq!(
+                        (told.cause, told.from),
+                        (GapCause::Expired, from),
+                        "the next that was asked for"
+                    );
+                    (gap, from) = (Some((1, told.to)), told.to + 1);
+                    sequences.clear();
+                }
+                ServerFrame::Page(page) => {
+                    // One that was given up while it was read has nothing in it.
+                    if !page.frames.is_empty() {
+                        sequences.extend(page.from..=page.to);
+                    }
+                    from = page.to + 1;
+                    if page.complete {
+                        return (gap, sequences);
+                    }
+                    break;
+                }
+                other => unreachable!("{other:?} was not asked for"),
             }
-            _ => frame,
-        };
-        let ServerFrame::Page(page) = page.get() else { unreachable!("it was asked for") };
-        sequences.extend(page.from..=page.to);
-        from = page.to + 1;
-        if page.complete {
-            return (gap, sequences);
         }
     }
 }
