@@ -24,9 +24,6 @@ pub const BARE_PROTOCOL: &[u8] = b"bare";
 /// Longest request head, bytes.
 const HEAD_BYTES_MAX: usize = 4096;
 
-/// Bytes taken in one read.
-const READ_BYTES: usize = 64 * 1024;
-
 /// The streams of each room, and what keeps their connections open.
 type Rooms = Mutex<HashMap<u32, Vec<(SendStream, RecvStream, Connection)>>>;
 
@@ -85,13 +82,12 @@ type Ended = Box<dyn std::error::Error>;
 async fn attend(connection: Connection, rooms: &Rooms, ack_bytes: usize) -> std::result::Result<(), Ended> {
     let (mut send, mut receive) = connection.accept_bi().await?;
     let mut input = Vec::new();
-    let mut buffer = vec![0; READ_BYTES];
     let head = loop {
         if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
             break input.drain(..end + 4).collect::<Vec<u8>>();
         }
-        let count = receive.read(&mut buffer).await?.ok_or("the stream ended")?;
-        input.extend_from_slice(&buffer[..count]);
+        let chunk = receive.read_chunk(usize::MAX, true).await?.ok_or("the stream ended")?;
+        input.extend_from_slice(&chunk.bytes);
         if input.len() > HEAD_BYTES_MAX {
             return Err("the head is too long".into());
         }
@@ -123,7 +119,7 @@ async fn attend(connection: Connection, rooms: &Rooms, ack_bytes: usize) -> std:
         }
         let taken = input.len() - rest.len();
         input.drain(..taken);
-        let count = receive.read(&mut buffer).await?.ok_or("the stream ended")?;
-        input.extend_from_slice(&buffer[..count]);
+        let chunk = receive.read_chunk(usize::MAX, true).await?.ok_or("the stream ended")?;
+        input.extend_from_slice(&chunk.bytes);
     }
 }
