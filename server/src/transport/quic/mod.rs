@@ -16,7 +16,7 @@
 //! Invariants. Q-1: nobody is sent more than three times what came from an address that is not proven (quinn-proto
 //! counts). Q-2: connections in handshake are bounded, and beyond a lower bound an address has to prove itself
 //! before it costs memory. Q-3: what a peer can make us keep is bounded by the windows in `limits`. Q-4: an idle
-//! connection costs one entry in a heap and no turn.
+//! connection costs one entry in an ordered set and no turn.
 //!
 //! Absent: sockets, clocks, randomness (inputs), what frames mean, and anything of HTTP/3 beyond one request.
 
@@ -210,13 +210,8 @@ impl Quic {
     /// Looks at those whose deadline has come.
     pub fn on_time(&mut self, now: Now) {
         let instant = self.instant(now);
-        while let Some((index, generation, fired)) = self.deadlines.pop(now.monotonic_ns) {
-            let Some(peer) = self.peers.get_mut(index as usize).and_then(Option::as_deref_mut) else {
-                continue;
-            };
-            if peer.id.generation != generation || peer.scheduled != fired {
-                continue;
-            }
+        while let Some(index) = self.deadlines.pop(now.monotonic_ns) {
+            let Some(peer) = self.peers[index as usize].as_deref_mut() else { continue };
             peer.scheduled = deadlines::Scheduled::default();
             if peer.connection.poll_timeout().is_some_and(|at| at <= instant) {
                 peer.connection.handle_timeout(instant);
@@ -419,7 +414,7 @@ impl Quic {
         });
         let at_ns = timeout.unwrap_or(u64::MAX).min(peer.until_ns);
         if at_ns != u64::MAX {
-            self.deadlines.set(&mut peer.scheduled, index, peer.id.generation, at_ns);
+            self.deadlines.set(&mut peer.scheduled, index, at_ns);
         }
     }
 
@@ -438,7 +433,9 @@ impl Quic {
         // The endpoint gives the handle to the next who comes.
         if self.peers[index as usize].as_deref().is_some_and(|peer| peer.connection.is_drained()) {
             self.end_handshake(index);
-            self.peers[index as usize] = None;
+            if let Some(peer) = self.peers[index as usize].take() {
+                self.deadlines.forget(peer.scheduled, index);
+            }
             self.generations[index as usize] = self.generations[index as usize].wrapping_add(1);
             self.counters.connections -= 1;
         }

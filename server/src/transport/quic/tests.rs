@@ -465,6 +465,23 @@ fn an_idle_connection_costs_no_turn_until_it_times_out() {
 }
 
 #[test]
+fn a_busy_connection_has_one_deadline() {
+    let mut world = World::new();
+    let (mut client, stream, id) = world.session(1, b"x");
+    for _ in 0..100 {
+        assert_eq!(world.quic.write(id, &Bytes::from_static(b"message")), 7);
+        world.exchange(&mut [&mut client]);
+        world.pass(100, &mut [&mut client]);
+        client.read(stream);
+    }
+    assert_eq!(world.quic.deadlines.len(), 1);
+    client.connection.close(world.instant(), VarInt::from_u32(0), Bytes::new());
+    world.exchange(&mut [&mut client]);
+    world.pass(10_000, &mut []);
+    assert_eq!((world.quic.deadlines.len(), world.quic.next_ms(world.now)), (0, None));
+}
+
+#[test]
 fn a_wrong_protocol_is_refused_before_a_session_begins() {
     let mut world = World::new();
     let mut client = world.connect(1, &client_config("something/9"));
