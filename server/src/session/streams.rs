@@ -16,7 +16,7 @@ use ringwire_protocol::message::{ClientFrame, Head};
 use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Answers, Delivery};
+use crate::fanout::letter::Delivery;
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
 use crate::transport::carrier::Carrier;
@@ -167,9 +167,9 @@ impl Sessions {
     }
 
     /// Sends an answer to a fetch on a stream of its own, where the connection has such; `false`: it does not.
-    pub(super) fn answer_apart(&mut self, id: ConnectionId, frame: &Encoded, answers: Answers) -> bool {
+    pub(super) fn answer_apart(&mut self, id: ConnectionId, frame: &Encoded) -> bool {
         let is_gap = has_type(frame, FrameType::Gap);
-        if !(is_gap || answers == Answers::Fetch) || !self.is_quic(id) {
+        if !(is_gap || has_type(frame, FrameType::Page)) || !self.is_quic(id) {
             return false;
         }
         if let Some(quic) = &mut self.quic {

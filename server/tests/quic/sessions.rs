@@ -45,6 +45,10 @@ fn history_comes_on_streams_of_its_own() {
             from = page.to + 1;
         }
         assert_eq!(alice.say("room", 11, b"live").await.0, 12);
+        alice.fetch("nowhere", 99, 1).await;
+        let refusal =
+            |frame: &ServerFrame<'_>| matches!(frame, ServerFrame::Reject(reject) if reject.request == 99);
+        alice.next_where(refusal).await;
     });
 }
 
