@@ -17,6 +17,8 @@ pub enum Plant {
     LostPresence,
     /// The pieces of an inbox are sent twice.
     DoubledInbox,
+    /// A stream of QUIC is read as its packets come, and not in its order.
+    UnorderedStream,
     /// A device that signs in again keeps both sessions.
     #[cfg(feature = "planted-bugs")]
     KeptSession,
@@ -41,6 +43,7 @@ impl Plant {
         Plant::Overtaking,
         Plant::LostPresence,
         Plant::DoubledInbox,
+        Plant::UnorderedStream,
         #[cfg(feature = "planted-bugs")]
         Plant::KeptSession,
         #[cfg(feature = "planted-bugs")]
@@ -61,6 +64,7 @@ impl fmt::Display for Plant {
             Plant::Overtaking => "overtaking",
             Plant::LostPresence => "lost-presence",
             Plant::DoubledInbox => "doubled-inbox",
+            Plant::UnorderedStream => "unordered-stream",
             #[cfg(feature = "planted-bugs")]
             Plant::KeptSession => "kept-session",
             #[cfg(feature = "planted-bugs")]

@@ -86,6 +86,8 @@ pub struct Streams {
     pub schedule: Random,
     /// Delays, segments, short sends.
     pub network: Random,
+    /// What becomes of datagrams, and who moves.
+    pub datagrams: Random,
     /// How long the disk takes, and what survives.
     pub disk: Random,
     /// What clients ask for.
@@ -103,6 +105,7 @@ impl Streams {
         Self {
             schedule: stream("schedule"),
             network: stream("network"),
+            datagrams: stream("datagrams"),
             disk: stream("disk"),
             workload: stream("workload"),
             clients: stream("clients"),

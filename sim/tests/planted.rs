@@ -39,6 +39,14 @@ fn an_inbox_that_lists_twice_is_found() {
     assert_eq!(promise, Promise::Inbox, "seed {seed}");
 }
 
+#[test]
+fn a_stream_out_of_order_is_found() {
+    let (seed, promise) = found(Plant::UnorderedStream);
+    // Bytes of one frame in the place of another's are no frame; whole frames out of place are messages out of order.
+    let fits = [Promise::Contract, Promise::Order];
+    assert!(fits.contains(&promise), "seed {seed}: {promise}");
+}
+
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn a_device_that_keeps_two_sessions_is_found() {

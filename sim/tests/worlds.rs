@@ -46,6 +46,12 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("broken connections", counts.cuts),
         ("segments that were given up", counts.given_up),
         ("gaps over what has expired", counts.expired),
+        ("QUIC connections", counts.quic_opened),
+        ("QUIC connections turned away", counts.quic_refused),
+        ("lost datagrams", counts.datagrams_lost),
+        ("datagrams too long for their path", counts.too_wide),
+        ("datagrams that came to another shard", counts.strays),
+        ("connections that went on at another address", counts.moves_survived),
     ] {
         assert!(often > 5, "{what}: {often} in {WORLDS} worlds");
     }

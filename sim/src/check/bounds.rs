@@ -31,6 +31,10 @@ levels! {
     KnownConnections "connections of a shard, as it counts them",
     /// As the driver counts them.
     Connections "connections of a shard",
+    /// Those that drain included.
+    QuicConnections "QUIC connections of a shard",
+    /// Of those.
+    QuicHandshakes "QUIC connections in handshake",
     /// For writing and reading.
     Files "files open at once",
     /// For the file thread.

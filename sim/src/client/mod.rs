@@ -1,8 +1,9 @@
-//! A real client in a simulated world: the core of the product with its WebSocket transport, and the host that
-//! the world is for it.
+//! A real client in a simulated world: the core of the product with its link, and the host that the world is for it.
 //!
 //! Owner: the world. A client has *lives*: one that dies loses its memory and comes back as another life with a
 //! device of its own; the name of its user stays.
+
+pub mod quic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use ringwire_client::core::{Config, Core, PublishId, RequestId};
 use ringwire_client::ws::Link;
 use ringwire_protocol::message::View;
 use ringwire_protocol::{DeviceId, UserId};
+
+use quic::Quic;
 
 use crate::check::Room;
 use crate::model::Token;
@@ -69,6 +72,10 @@ pub struct Client {
     pub link: Link,
     /// The socket in use, and whether it is connected.
     pub socket: Option<(SocketId, bool)>,
+    /// What is in the socket's place where the connection is one of QUIC; the number is only its name then.
+    pub quic: Option<Box<Quic>>,
+    /// The last attempt at QUIC has not come about.
+    pub falls_back: bool,
     /// Bytes for the socket that it has not taken.
     pub out: Vec<u8>,
     /// When it wants its timer, and which setting of it counts.
@@ -127,6 +134,8 @@ impl Client {
             life,
             link: Link::new(Core::new(config, random.word()), random.word()),
             socket: None,
+            quic: None,
+            falls_back: false,
             out: Vec::new(),
             wake_at_us: None,
             wake_version: 0,

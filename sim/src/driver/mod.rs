@@ -24,6 +24,9 @@ pub use slots::{Occupant, Slots};
 use crate::disk::Inode;
 use crate::network::SocketId;
 
+/// Datagrams that a socket holds.
+const DATAGRAMS_MAX: usize = 128;
+
 /// A completion that waits for its shard's turn.
 #[derive(Debug)]
 pub enum Happened {
@@ -116,6 +119,8 @@ pub struct Driver {
     pub inbox: VecDeque<Happened>,
     /// Connections with something to read, each once.
     pub readable: VecDeque<ConnectionId>,
+    /// Datagrams that the socket holds: from whom, the bits of congestion notification, and each.
+    datagrams: VecDeque<(SocketAddr, u8, Bytes)>,
     /// Files by the shard's numbers.
     pub files: BTreeMap<u32, FileState>,
     /// Jobs that have not begun.
@@ -133,6 +138,7 @@ impl Driver {
             slots: Slots::new(connections_max),
             inbox: VecDeque::new(),
             readable: VecDeque::new(),
+            datagrams: VecDeque::new(),
             files: BTreeMap::new(),
             jobs: VecDeque::new(),
             is_working: false,
@@ -149,9 +155,29 @@ impl Driver {
         }
     }
 
+    /// A datagram has come; one that finds the socket full is lost.
+    pub fn on_datagram(&mut self, peer: SocketAddr, ecn: u8, bytes: Bytes) {
+        if self.datagrams.len() < DATAGRAMS_MAX {
+            self.datagrams.push_back((peer, ecn, bytes));
+        }
+    }
+
+    /// Takes the next datagrams of one sender, joined: all of them, from whom, the bits, and how long each is but
+    /// the last.
+    pub fn take_datagrams(&mut self) -> Option<(Vec<u8>, SocketAddr, u8, usize)> {
+        let (peer, ecn, first) = self.datagrams.pop_front()?;
+        let (stride, mut data) = (first.len(), first.to_vec());
+        while let Some((_, _, next)) = self.datagrams.pop_front_if(|(other, bits, next)| {
+            (*other, *bits) == (peer, ecn) && next.len() <= stride && data.len() % stride == 0
+        }) {
+            data.extend_from_slice(&next);
+        }
+        Some((data, peer, ecn, stride))
+    }
+
     /// Whether a completion waits, or bytes do.
     pub fn has_work(&self) -> bool {
-        !self.inbox.is_empty() || !self.readable.is_empty()
+        !self.inbox.is_empty() || !self.readable.is_empty() || !self.datagrams.is_empty()
     }
 
     /// The open file of that number.

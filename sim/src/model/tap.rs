@@ -2,7 +2,7 @@
 //!
 //! What is read here may never arrive; but it has left the server, so every promise about it holds already.
 
-use ringwire_protocol::frame;
+use ringwire_protocol::frame::{self, FrameReader};
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::ServerFrame;
 use ringwire_protocol::ws::{Decoder, Event, Role};
@@ -17,6 +17,8 @@ enum Stage {
     Head(Vec<u8>),
     /// Messages.
     Open(Decoder),
+    /// Frames behind each other (W-70).
+    Stream(FrameReader),
     /// The server refused the handshake, or said goodbye; what follows is not for anybody.
     Over,
 }
@@ -34,6 +36,19 @@ impl Default for Tap {
 }
 
 impl Tap {
+    /// One of a stream of QUIC, which has no handshake of its own.
+    pub fn of_stream() -> Self {
+        Tap { stage: Stage::Stream(FrameReader::new(FRAME_BYTES_CEILING)), scratch: Vec::new() }
+    }
+
+    /// Whole frames came beside the stream.
+    ///
+    /// # Errors
+    /// They are none, or `sink` objects.
+    pub fn on_beside(bytes: &[u8], sink: &mut dyn FnMut(&[u8], &ServerFrame<'_>) -> Verdict) -> Verdict {
+        each_frame(bytes, sink)
+    }
+
     /// Bytes left the server; `sink` is given each whole frame in them.
     ///
     /// # Errors
@@ -45,6 +60,19 @@ impl Tap {
     ) -> Verdict {
         match &mut self.stage {
             Stage::Over => Ok(()),
+            Stage::Stream(reader) => {
+                let mut rest = bytes;
+                loop {
+                    match reader.next(&mut rest) {
+                        Ok(None) => return Ok(()),
+                        Ok(Some(frame)) => each_frame(frame.bytes, sink)?,
+                        Err(fault) => {
+                            return Promise::Contract
+                                .broken(format!("what the server sends is no frame: {fault}"));
+                        }
+                    }
+                }
+            }
             Stage::Open(_) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();

@@ -1,5 +1,5 @@
 //! Byte streams between clients and shards, as TCP gives them: in order, in pieces of any size, late, cut
-//! anywhere, or silent.
+//! anywhere, or silent. Datagrams go along [`Paths`].
 //!
 //! ```text
 //!   write (as much as the window takes) -> flying -> arrived -> read in pieces -> room for the writer
@@ -11,12 +11,15 @@
 //! Invariants: bytes come out as they went in; an end of the stream comes after the bytes before it; what a
 //! writer has outstanding never exceeds the window.
 //!
-//! Deliberately absent: packets, retransmission (a pause stands for it), several hosts.
+//! Deliberately absent: the packets of a stream, retransmission (a pause stands for it), several hosts.
 
+mod paths;
 mod pipe;
+pub mod trust;
 
 use ringwire_driver::ConnectionId;
 
+pub use paths::{Path, PathId, Paths, SERVER, socket_of};
 pub use pipe::{Chunk, Pipe};
 
 /// A connection, from dialling to its last byte.
@@ -113,6 +116,12 @@ impl Network {
     /// Adds a socket.
     pub fn add(&mut self, socket: Socket) -> SocketId {
         self.sockets.push(Some(Box::new(socket)));
+        SocketId(self.sockets.len() as u32 - 1)
+    }
+
+    /// A number for a connection that is no socket.
+    pub fn reserve(&mut self) -> SocketId {
+        self.sockets.push(None);
         SocketId(self.sockets.len() as u32 - 1)
     }
 

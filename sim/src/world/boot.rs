@@ -1,5 +1,6 @@
 //! How the server's process begins and ends.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,15 +13,20 @@ use ringwire::session::auth::Authenticator;
 use ringwire::session::{Sessions, Terms};
 use ringwire::shard::Shard;
 use ringwire::store::{KeyFold, recovery};
+use ringwire::transport::quic::settings::{Keys, Patience};
+use ringwire::transport::quic::{Quic, Setup};
 use ringwire::user::Users;
 use ringwire_protocol::message::Action;
 use ringwire_store::{Checkpointer, Files, RecoverOptions, Salt, When};
 
+use super::datagrams::base;
+use super::look::CONNECTIONS_MAX;
 use super::process::{Process, Seat};
 use super::{Event, Stage, World};
 use crate::check::{Promise, Room, Verdict};
 use crate::disk::{Death, SimFiles, lock};
 use crate::model::Log;
+use crate::network::trust;
 use crate::random::Random;
 
 impl World {
@@ -94,6 +100,7 @@ impl World {
             tls: None,
             limits: settings.limits.clone(),
         });
+        let mut quics: VecDeque<Quic> = (0..shards).filter_map(|shard| self.quic_of(shard, shards)).collect();
         let sealed = Arc::new(AtomicBool::new(true));
         let meshes = mesh::meshes(shards, &settings.limits);
         let seats = meshes
@@ -121,7 +128,7 @@ impl World {
                     conversations.bugs.forgets_cursors = self.plant == Some(Plant::ForgetsCursors);
                     conversations
                 };
-                let sessions = Sessions::new(index, Arc::clone(&terms));
+                let sessions = Sessions::new(index, Arc::clone(&terms)).with_quic(quics.pop_front());
                 let users =
                     Users::new(recovered.users, terms.push.active_within).with_memberships(recovered.belongs);
                 #[cfg(feature = "planted-bugs")]
@@ -143,6 +150,30 @@ impl World {
             checkpointer: Checkpointer::new(Arc::clone(files), KeyFold, settings.checkpoint),
         });
         self.plan_checkpoint();
+    }
+
+    /// QUIC of a shard, where anybody speaks it. The secret is the same in every process, as where it is kept.
+    fn quic_of(&self, shard: u16, shards: u16) -> Option<Quic> {
+        let settings = &self.settings;
+        if settings.datagrams.share == 0 {
+            return None;
+        }
+        let mut seed = [0; 32];
+        seed[..4].copy_from_slice(&self.epoch.to_le_bytes());
+        seed[4..6].copy_from_slice(&shard.to_le_bytes());
+        let setup = Setup {
+            offer: trust::offer(),
+            keys: Keys { secret: [1; 32], seed },
+            patience: Patience { idle_s: settings.idle_timeout_s, handshake_s: settings.handshake_timeout_s },
+            shard,
+            shards,
+            first_slot: CONNECTIONS_MAX,
+            connections_max: settings.connections_max,
+            frame_bytes_max: settings.limits.frame_bytes_max,
+            origins: Vec::new(),
+            base: base(),
+        };
+        Some(Quic::new(setup).expect("the configuration speaks QUIC"))
     }
 
     /// A checkpoint is made some time after segments were sealed.

@@ -15,7 +15,7 @@ use super::{Event, Stage, World};
 use crate::check::exactly_once::Outcome;
 use crate::check::{Promise, Room, Verdict};
 use crate::client::{Asked, Client, Standing};
-use crate::network::{Chunk, Dialler, Side, SocketId};
+use crate::network::{Chunk, Side, SocketId};
 
 impl World {
     /// A client enters the world.
@@ -66,6 +66,9 @@ impl World {
     pub(super) fn read_client(&mut self, client: usize) -> Verdict {
         if self.is_frozen(client) {
             return Ok(());
+        }
+        if self.clients[client].quic.is_some() {
+            return self.serve_quic(client);
         }
         let now = self.client_now();
         while let Some((id, _)) = self.clients[client].socket {
@@ -132,6 +135,7 @@ impl World {
                 break;
             }
         }
+        self.flush_quic(client);
         self.set_timer(client);
         Ok(())
     }
@@ -155,10 +159,8 @@ impl World {
 
     fn on_action(&mut self, client: usize, action: Action) {
         match action {
-            Action::Connect { .. } => {
-                let id = self.dial(Dialler::Client(client));
-                self.clients[client].socket = Some((id, false));
-            }
+            Action::Connect { .. } => self.dial_for(client),
+            Action::Close if self.clients[client].quic.is_some() => self.close_quic(client),
             Action::Close => {
                 // The rest goes as far as it goes at once.
                 self.write_client(client);
@@ -177,6 +179,9 @@ impl World {
 
     /// Writes as much as the socket takes. Whether that was anything.
     fn write_client(&mut self, client: usize) -> bool {
+        if self.clients[client].quic.is_some() {
+            return self.write_quic(client);
+        }
         let now = self.client_now();
         let mut any = false;
         loop {
@@ -380,6 +385,7 @@ impl World {
         let this = &mut self.clients[client];
         self.checks.typing.on_read_end(this.life, None);
         let (name, socket, version) = (this.name.clone(), this.socket.take(), this.wake_version);
+        let of_quic = this.quic.is_some();
         let device = format!("device-{life}");
         let mut next = Client::new(name, &device, life, &self.settings, &mut self.random.clients);
         // Deadlines of the former life are void.
@@ -388,6 +394,9 @@ impl World {
         if let Some((id, _)) = socket {
             let resets = self.random.network.one_in(2);
             self.let_go(id, resets);
+            if of_quic {
+                self.checks.order.on_closed(id.0);
+            }
         }
         self.trace.note(self.now_us, "new-life", client as u64, u64::from(life));
     }

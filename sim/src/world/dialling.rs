@@ -117,6 +117,9 @@ impl World {
         let now_us = self.now_us;
         self.settings.network.piece = 16 * 1024;
         self.settings.network.short = 0;
+        let datagrams = &mut self.settings.datagrams;
+        (datagrams.loss, datagrams.double, datagrams.damage) = (0, 0, 0);
+        self.paths.release(now_us);
         let mut starved = Vec::new();
         for (id, socket) in self.network.open() {
             socket.held_until_us = socket.held_until_us.min(now_us);

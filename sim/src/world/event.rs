@@ -1,9 +1,10 @@
 //! What can happen in a world: one closed set.
 
+use bytes::Bytes;
 use ringwire_driver::{ConnectionId, FileId, Job};
 
 use crate::disk::Inode;
-use crate::network::{Side, SocketId};
+use crate::network::{PathId, Side, SocketId};
 
 /// Something that happens at its time.
 #[derive(Debug)]
@@ -25,6 +26,28 @@ pub enum Event {
     Arrive(SocketId, Side),
     /// A writer hears that there is room again; that side reads what it writes.
     Room(SocketId, Side),
+    /// A datagram arrives.
+    Datagram {
+        /// Along which path.
+        path: PathId,
+        /// At which end.
+        to: Side,
+        /// The bits of congestion notification.
+        ecn: u8,
+        /// When it left.
+        sent_us: u64,
+        /// What it is.
+        bytes: Bytes,
+    },
+    /// A deadline of a client's QUIC, if it is still the one that was set.
+    QuicWake {
+        /// Which client.
+        client: usize,
+        /// Which deadline; an earlier one is void.
+        version: u32,
+    },
+    /// Somebody moves to another address.
+    Move,
     /// The last completion of a connection that was closed.
     Released {
         /// Of which process.

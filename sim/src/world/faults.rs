@@ -72,6 +72,9 @@ impl World {
     }
 
     fn trouble_a_socket(&mut self, cut: bool, silence: bool) {
+        if self.trouble_a_path(cut, silence) {
+            return;
+        }
         let open: Vec<_> = self.network.open().map(|(id, _)| id).collect();
         if open.is_empty() {
             return;

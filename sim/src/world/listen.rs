@@ -31,7 +31,15 @@ impl Line {
     pub(super) fn new(user: UserId, origin: u64, life: u32) -> Self {
         Line { tap: Tap::default(), user, origin, life }
     }
+
+    /// One that is read along by the client's end: what a server sends over QUIC is ciphertext.
+    pub(super) fn of_stream(user: UserId, origin: u64, life: u32) -> Self {
+        Line { tap: Tap::of_stream(), user, origin, life }
+    }
 }
+
+/// Who is given each frame.
+type Sink<'a> = dyn FnMut(&[u8], &ServerFrame<'_>) -> Verdict + 'a;
 
 /// Who listens.
 struct Listener<'a> {
@@ -49,6 +57,15 @@ struct Listener<'a> {
 impl World {
     /// Bytes leave for this socket.
     pub(super) fn hear(&mut self, id: SocketId, bytes: &[u8]) -> Verdict {
+        self.hear_by(id, |tap, sink| tap.on_bytes(bytes, sink))
+    }
+
+    /// Whole frames came beside the stream of this connection.
+    pub(super) fn hear_beside(&mut self, id: SocketId, bytes: &[u8]) -> Verdict {
+        self.hear_by(id, |_, sink| Tap::on_beside(bytes, sink))
+    }
+
+    fn hear_by(&mut self, id: SocketId, read: impl FnOnce(&mut Tap, &mut Sink<'_>) -> Verdict) -> Verdict {
         let Line { tap, user, origin, life } = &mut self.lines[id.0 as usize];
         let mut listener = Listener {
             now_us: self.now_us,
@@ -62,7 +79,7 @@ impl World {
             counts: &mut self.counts,
         };
         let (now_us, trace) = (self.now_us, &self.trace);
-        tap.on_bytes(bytes, &mut |bytes, frame| {
+        read(tap, &mut |bytes, frame| {
             trace.tell(now_us, || format!("socket {} <- {}", id.0, in_short(frame)));
             listener.hear(bytes, frame)
         })

@@ -11,8 +11,8 @@ use crate::model::Log;
 /// How often one looks, microseconds.
 const LOOK_US: u64 = 40_000;
 
-/// Connections of a shard once nothing goes wrong.
-const CONNECTIONS_MAX: u32 = 1000;
+/// Connections of a shard once nothing goes wrong. Those of QUIC have the slots behind.
+pub(super) const CONNECTIONS_MAX: u32 = 192;
 
 impl World {
     pub(super) fn on_look(&mut self) -> Verdict {

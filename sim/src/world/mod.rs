@@ -11,11 +11,12 @@
 //! no clock, no thread, no file. One seed is one story.
 //!
 //! The parts of the product in it are real: shards (with their rings, sessions, conversations and journals),
-//! recovery, and client cores with their WebSocket transport.
+//! recovery, QUIC, and client cores with their links.
 
 mod audit;
 mod boot;
 mod clients;
+mod datagrams;
 mod dialling;
 mod event;
 mod faults;
@@ -59,7 +60,7 @@ use crate::check::{Promise, Room, Verdict, Violation, membership};
 use crate::client::Client;
 use crate::disk::{Disk, SharedDisk};
 use crate::model::Log;
-use crate::network::Network;
+use crate::network::{Network, Paths};
 use crate::plant::Plant;
 use crate::random::Streams;
 use crate::workload::{self, Intruder, Onlooker};
@@ -147,6 +148,26 @@ pub struct Counts {
     pub cuts: u64,
     /// Connections that were made.
     pub dials: u64,
+    /// Of those, over QUIC.
+    pub quic_dials: u64,
+    /// QUIC connections that came about.
+    pub quic_opened: u64,
+    /// Clients that QUIC turned away, because there were as many as there may be.
+    pub quic_refused: u64,
+    /// QUIC connections that did not become a session in time.
+    pub quic_overdue: u64,
+    /// Datagrams that were sent.
+    pub datagrams: u64,
+    /// Of those, lost by chance.
+    pub datagrams_lost: u64,
+    /// Of those, too long for their path.
+    pub too_wide: u64,
+    /// Datagrams that came to another shard's socket.
+    pub strays: u64,
+    /// Times that somebody moved to another address.
+    pub moves: u64,
+    /// Connections that went on after one.
+    pub moves_survived: u64,
     /// Publishes that clients wished for.
     pub wishes: u64,
     /// Reads of the disk for history.
@@ -172,7 +193,8 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
-            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing);
+            half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
+            quic_dials quic_opened quic_refused quic_overdue datagrams datagrams_lost too_wide strays moves moves_survived);
     }
 }
 
@@ -214,6 +236,9 @@ pub struct World {
     trace: Trace,
     stage: Stage,
     network: Network,
+    paths: Paths,
+    /// The last number of a deadline of a client's QUIC.
+    quic_wakes: u32,
     /// What each socket was sent, by its number.
     lines: Vec<Line>,
     disk: SharedDisk,
@@ -256,6 +281,8 @@ impl World {
             trace: Trace::new(options.trace),
             stage: Stage::Active,
             network: Network::default(),
+            paths: Paths::default(),
+            quic_wakes: 0,
             lines: Vec::new(),
             disk: Disk::shared(),
             slow_disk_until_us: 0,
@@ -308,6 +335,9 @@ impl World {
         let first = self.random.faults.around(self.settings.faults.every_us);
         self.plan(first, Event::Fault);
         self.plan(self.settings.active_us, Event::Look);
+        if self.settings.datagrams.share > 0 {
+            self.plan(self.settings.datagrams.move_us, Event::Move);
+        }
     }
 
     /// Adds an event, `in_us` from now.
@@ -350,6 +380,11 @@ impl World {
             Event::Released { epoch, shard, connection } => self.on_released(epoch, shard, connection),
             Event::Disk { epoch, shard, work } => self.on_disk(epoch, shard, *work),
             Event::Wake { client, version } => self.on_wake(client, version),
+            Event::Datagram { path, to, ecn, sent_us, bytes } => {
+                self.on_datagram(path, to, ecn, sent_us, bytes)
+            }
+            Event::QuicWake { client, version } => self.on_quic_wake(client, version),
+            Event::Move => self.on_move(),
             Event::Act { client } => self.on_act(client),
             Event::Thaw { client } => self.on_thaw(client),
             Event::Intrude { intruder } => self.on_intrude(intruder),

@@ -179,6 +179,7 @@ impl World {
         for (socket, is_welcome) in sockets {
             let Some((id, _)) = socket else { continue };
             let lives = self.network.get(id).is_some_and(|it| !it.is_silent && it.home.is_some());
+            let lives = lives || self.is_alive_on_quic(id);
             match (is_welcome, lives) {
                 (true, true) => return Truth::Here,
                 _ => truth = Truth::Unclear,

@@ -123,6 +123,10 @@ impl World {
         counts.demoted += sessions.demoted;
         counts.heads += sessions.heads;
         counts.faults += sessions.faults;
+        let quic = seat.shard.sessions().quic_counters();
+        counts.strays += quic.strays;
+        counts.quic_refused += quic.refused;
+        counts.quic_overdue += quic.overdue;
         counts.from_memory += seat.shard.conversations().counters.published_from_memory;
     }
 

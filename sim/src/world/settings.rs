@@ -65,6 +65,27 @@ pub struct NetworkSettings {
     pub short: u64,
 }
 
+/// How datagrams fare, and who uses them.
+#[derive(Clone, Debug)]
+pub struct DatagramSettings {
+    /// One dial of a client in so many is for QUIC; 0: none.
+    pub share: u64,
+    /// What is added to the time of each, at most, in per cent of that; the more, the more of them overtake.
+    pub jitter_percent: u64,
+    /// One in so many is lost; 0: none.
+    pub loss: u64,
+    /// One in so many arrives twice; 0: none.
+    pub double: u64,
+    /// One in so many arrives damaged; 0: none.
+    pub damage: u64,
+    /// The longest that pass a path, bytes; drawn for each.
+    pub widths: [usize; 2],
+    /// Bytes of a stream that a client takes ahead.
+    pub window: u32,
+    /// Mean time between two moves of somebody, microseconds; 0: nobody moves.
+    pub move_us: u64,
+}
+
 /// How the disk behaves.
 #[derive(Clone, Debug)]
 pub struct DiskSettings {
@@ -123,6 +144,8 @@ pub struct Settings {
     /// See there.
     pub network: NetworkSettings,
     /// See there.
+    pub datagrams: DatagramSettings,
+    /// See there.
     pub disk: DiskSettings,
     /// See there.
     pub faults: FaultSettings,
@@ -166,6 +189,7 @@ impl Settings {
             client_limits: client_limits(random),
             credit: random.pick(&[u64::MAX, u64::MAX, 1, 3]),
             network: network(random),
+            datagrams: datagrams(&mut Random::new(seed, "paths"), active_us),
             disk: DiskSettings { time_us: random.pick(&[(5, 50), (50, 500), (100, 5_000), (1_000, 40_000)]) },
             faults: faults(random, active_us),
             onlookers: random.pick(&[0, 0, 1, 2, 3]),
@@ -240,6 +264,22 @@ fn network(random: &mut Random) -> NetworkSettings {
         piece: random.pick(&[20, 100, 1000, 16 * 1024, 16 * 1024]),
         chunks: random.within(1..=4),
         short: random.pick(&[0, 0, 20, 4]),
+    }
+}
+
+/// In half of the worlds nobody speaks QUIC; in some all do.
+fn datagrams(random: &mut Random, active_us: u64) -> DatagramSettings {
+    // The narrowest is what QUIC asks of every path, the widest more than it tries.
+    let widths: [[usize; 2]; 4] = [[1200, 1200], [1200, 1500], [1300, 1400], [1500, 1500]];
+    DatagramSettings {
+        share: random.pick(&[0, 0, 0, 1, 2, 4]),
+        jitter_percent: random.pick(&[0, 10, 100, 400]),
+        loss: random.pick(&[0, 100, 20, 5]),
+        double: random.pick(&[0, 50, 5]),
+        damage: random.pick(&[0, 0, 100, 10]),
+        widths: random.pick(&widths),
+        window: random.pick(&[600, 5_000, u32::MAX, u32::MAX]),
+        move_us: active_us / random.pick(&[1, 5, 20]),
     }
 }
 

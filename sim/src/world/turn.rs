@@ -39,7 +39,13 @@ impl World {
         let now = self.server_now();
         let must_fail = self.hand_over_completions(epoch, shard, now);
         self.hand_over_bytes(epoch, shard, now);
+        self.hand_over_datagrams(epoch, shard, now);
         if self.end_shard(shard, now) {
+            // The last words of connections that nobody closes for it.
+            let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
+            seat.shard.end_of_turn(now);
+            let mut operations = std::mem::take(seat.shard.operations());
+            self.carry_out(epoch, shard, &mut operations)?;
             return self.on_shard_over(shard);
         }
         let Some(seat) = self.seat(epoch, shard) else { return Ok(()) };
@@ -178,6 +184,7 @@ impl World {
         }
         payloads.clear();
         operations.payloads = payloads;
+        self.send_datagrams(&mut operations.datagrams);
         for operation in operations.rest.drain(..) {
             match operation {
                 Operation::Close { connection } => self.close(epoch, shard, connection),
@@ -213,6 +220,8 @@ impl World {
         let (live, known) = (seat.driver.slots.live(), seat.shard.sessions().len());
         let (files, jobs) = (seat.driver.files.len(), seat.driver.jobs.len());
         let levels = seat.shard.levels();
+        let quic = seat.shard.sessions().quic_counters();
+        let (on_quic, in_handshake) = (quic.connections as usize, quic.handshakes as usize);
         // Answers that wait for a sync and are never refused: what a session may have unanswered of each kind.
         let sessions: u64 = process.seats.iter().map(|seat| seat.shard.sessions().counters.accepted).sum();
         let answers = sessions as usize * usize::from(PUBLISH_WINDOW);
@@ -228,7 +237,9 @@ impl World {
         let history = HistoryConfig::default();
         let (publishes, fetches) = (usize::from(PUBLISH_WINDOW), usize::from(FETCHES_PER_SESSION));
         let looked_at = [
-            (Level::KnownConnections, known, live),
+            (Level::KnownConnections, known, live + on_quic),
+            (Level::QuicConnections, on_quic, connections_max),
+            (Level::QuicHandshakes, in_handshake, on_quic),
             (Level::Connections, live, connections_max),
             (Level::Files, files, FILES_MAX),
             (Level::Jobs, jobs, JOBS_MAX),

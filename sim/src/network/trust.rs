@@ -1,0 +1,78 @@
+//! The certificate that the server has in all worlds, and clients that believe it.
+//!
+//! Made once per process, because that takes longer than a handshake. Key, serial number and signature scheme are
+//! fixed, so that the certificate and what is signed with it are equally long every time: the random bytes of TLS come
+//! from the operating system, and a world must not depend on more of them than their values, which nobody looks at.
+//!
+//! Deliberately absent: resumption, whose early data a client of `quinn` handles and this one does not.
+
+use std::sync::{Arc, LazyLock};
+
+use quinn_proto::crypto::rustls::QuicClientConfig;
+use ringwire::transport::tls::offer::{Certificates, Offer};
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ServerSessionMemoryCache;
+use rustls::version::TLS13;
+
+/// The name that the certificate is for.
+pub const NAME: &str = "sim";
+
+/// What protocol the client wants (W-70).
+const PROTOCOL: &[u8] = b"ringwire/1";
+
+/// An Ed25519 key of no secret, as PKCS #8 (RFC 8410): what is before the 32 bytes, which are all the same.
+const KEY_HEAD: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+const KEY_BYTE: u8 = 7;
+
+/// Both ends' configurations.
+struct Trust {
+    offer: Offer,
+    client: Arc<QuicClientConfig>,
+}
+
+static TRUST: LazyLock<Trust> = LazyLock::new(make);
+
+/// What a shard offers.
+pub fn offer() -> Offer {
+    TRUST.offer.clone()
+}
+
+/// What a client begins with.
+pub fn client() -> Arc<QuicClientConfig> {
+    Arc::clone(&TRUST.client)
+}
+
+fn make() -> Trust {
+    let key = [&KEY_HEAD[..], &[KEY_BYTE; 32]].concat();
+    let signer = rcgen::KeyPair::try_from(key.clone()).expect("an Ed25519 key");
+    let mut parameters = rcgen::CertificateParams::new([NAME.to_owned()]).expect("a name");
+    parameters.serial_number = Some(rcgen::SerialNumber::from(1));
+    let certificate = parameters.self_signed(&signer).expect("the key can sign").der().clone();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a certificate");
+
+    let mut server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
+        .expect("the key is the certificate's");
+    server.alpn_protocols = vec![PROTOCOL.to_vec(), b"h3".to_vec()];
+    server.session_storage = ServerSessionMemoryCache::new(64);
+    server.max_early_data_size = u32::MAX;
+    let server = Arc::new(server);
+
+    let mut client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![PROTOCOL.to_vec()];
+    client.resumption = Resumption::disabled();
+    let client = QuicClientConfig::try_from(client).expect("the provider has the cipher of Initial packets");
+    let certificates = Certificates { tcp: Arc::clone(&server), quic: server, sha256: [0; 32] };
+    Trust { offer: Offer::new(certificates), client: Arc::new(client) }
+}
