@@ -51,6 +51,7 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("lost datagrams", counts.datagrams_lost),
         ("datagrams too long for their path", counts.too_wide),
         ("datagrams that came to another shard", counts.strays),
+        ("datagrams of strangers", counts.from_strangers),
         ("connections that went on at another address", counts.moves_survived),
     ] {
         assert!(often > 5, "{what}: {often} in {WORLDS} worlds");

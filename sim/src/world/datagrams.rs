@@ -1,7 +1,7 @@
 //! Datagrams between clients and shards, and the clients that speak QUIC in them.
 //!
 //! A datagram that leaves is lost, doubled, damaged, too long for its path, or arrives after a time of its own, so
-//! that any may overtake any. A client may find itself at another address in the middle of a connection, with or
+//! that any may overtake any; and strangers send copies and noise. A client may find itself at another address in the middle of a connection, with or
 //! without noticing, and must lose nothing by it.
 //!
 //! What a server says on a QUIC connection is read where the client has decrypted it, and not where it leaves: there
@@ -20,7 +20,7 @@ use super::listen::Line;
 use super::{Event, Stage, World};
 use crate::check::Verdict;
 use crate::client::quic::{Brought, Manner, Quic};
-use crate::network::{Dialler, PathId, SERVER, Side, SocketId, socket_of};
+use crate::network::{Dialler, Path, PathId, SERVER, Side, SocketId, socket_of};
 use crate::plant::Plant;
 
 /// What the monotonic clock of the first process counts from.
@@ -101,6 +101,9 @@ impl World {
         }
         let delay_us = it.delay_us[usize::from(to == Side::Client)];
         let bytes = if is_damaged { damage(&bytes, at) } else { bytes };
+        if to == Side::Server && self.random.datagrams.one_in(self.settings.datagrams.strangers) {
+            self.let_stranger_send(path, &bytes);
+        }
         let most_us = delay_us * self.settings.datagrams.jitter_percent / 100;
         for _ in 0..=usize::from(is_doubled) {
             let jitter_us = self.random.datagrams.within(0..=most_us);
@@ -108,6 +111,28 @@ impl World {
             let event = Event::Datagram { path, to, ecn, sent_us, bytes: bytes.clone() };
             self.plan(delay_us + jitter_us, event);
         }
+    }
+
+    /// Somebody who has seen a datagram sends it from an address of his own, perhaps before it arrives; or anything.
+    /// What is sent to him is for nobody.
+    fn let_stranger_send(&mut self, seen: PathId, bytes: &Bytes) {
+        let Path { client, delay_us, width, .. } = *self.paths.get(seen);
+        let random = &mut self.random.datagrams;
+        let (is_noise, is_long) = (random.one_in(2), random.one_in(2));
+        let in_us = random.within(0..=2 * delay_us[0]);
+        let noise = (0..random.within(1..=40)).flat_map(|_| random.word().to_le_bytes());
+        let mut noise: Vec<u8> = noise.collect();
+        // The first byte says what it is: a long header of the version in use, or a short one.
+        noise[0] |= 0x40;
+        if is_long {
+            noise[0] |= 0x80;
+            noise[1..5].copy_from_slice(&1u32.to_be_bytes());
+        }
+        let bytes = if is_noise { Bytes::from(noise) } else { bytes.clone() };
+        let path = self.paths.add(client, delay_us, width);
+        self.counts.from_strangers += 1;
+        let sent_us = self.now_us;
+        self.plan(in_us, Event::Datagram { path, to: Side::Server, ecn: 0, sent_us, bytes });
     }
 
     pub(super) fn on_datagram(

@@ -119,6 +119,7 @@ impl World {
         self.settings.network.short = 0;
         let datagrams = &mut self.settings.datagrams;
         (datagrams.loss, datagrams.double, datagrams.damage) = (0, 0, 0);
+        datagrams.strangers = 0;
         self.paths.release(now_us);
         let mut starved = Vec::new();
         for (id, socket) in self.network.open() {

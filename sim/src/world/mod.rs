@@ -164,6 +164,8 @@ pub struct Counts {
     pub too_wide: u64,
     /// Datagrams that came to another shard's socket.
     pub strays: u64,
+    /// Datagrams that strangers sent.
+    pub from_strangers: u64,
     /// Times that somebody moved to another address.
     pub moves: u64,
     /// Connections that went on after one.
@@ -194,7 +196,7 @@ impl Counts {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
-            quic_dials quic_opened quic_refused quic_overdue datagrams datagrams_lost too_wide strays moves moves_survived);
+            quic_dials quic_opened quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers moves moves_survived);
     }
 }
 

@@ -78,6 +78,8 @@ pub struct DatagramSettings {
     pub double: u64,
     /// One in so many arrives damaged; 0: none.
     pub damage: u64,
+    /// After one in so many to the server, somebody else sends the same or noise; 0: nobody does.
+    pub strangers: u64,
     /// The longest that pass a path, bytes; drawn for each.
     pub widths: [usize; 2],
     /// Bytes of a stream that a client takes ahead.
@@ -277,6 +279,7 @@ fn datagrams(random: &mut Random, active_us: u64) -> DatagramSettings {
         loss: random.pick(&[0, 100, 20, 5]),
         double: random.pick(&[0, 50, 5]),
         damage: random.pick(&[0, 0, 100, 10]),
+        strangers: random.pick(&[0, 40, 5]),
         widths: random.pick(&widths),
         window: random.pick(&[600, 5_000, u32::MAX, u32::MAX]),
         move_us: active_us / random.pick(&[1, 5, 20]),
