@@ -120,6 +120,7 @@ impl World {
         let datagrams = &mut self.settings.datagrams;
         (datagrams.loss, datagrams.double, datagrams.damage) = (0, 0, 0);
         datagrams.strangers = 0;
+        datagrams.window = u32::MAX;
         self.paths.release(now_us);
         let mut starved = Vec::new();
         for (id, socket) in self.network.open() {
