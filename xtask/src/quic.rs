@@ -1,5 +1,6 @@
 //! The step `quic` of `cargo xtask test`: the real server and clients that share no code with it. aioquic, a QUIC in
-//! Python, is pinned by hash and installed into `.tools`; the tests are `server/tests/quic/aioquic.rs`.
+//! Python, is pinned by hash and installed into `.tools`; quiche, as npm has it, is pinned by the lock file beside its
+//! script. The tests are `server/tests/quic/independent.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,13 @@ use std::process::{Command, Stdio};
 use crate::process::{self, run_tests};
 use crate::project::Project;
 use crate::report::{Outcome, Verdict};
+use crate::web;
 
 /// What is installed, by version and hash.
 const REQUIREMENTS: &str = "server/tests/quic/aioquic/requirements.txt";
+
+/// Where npm installs quiche.
+const QUICHE: &str = "server/tests/quic/quiche";
 
 /// Those for which the wheels are pinned.
 const PYTHONS: [&str; 4] = ["python3.13", "python3.12", "python3.11", "python3"];
@@ -26,9 +31,19 @@ pub(crate) fn independent(project: &Project, locked: &[&str]) -> Outcome {
         ));
     };
     let site = install(project, &python)?;
+    web::prepare(project)?;
+    let mut npm = project.command("npm");
+    // Not `ci`: it wants builds for other systems in the lock file, which npm leaves out where they do not exist.
+    npm.current_dir(project.root.join(QUICHE)).args([
+        "install",
+        "--no-save",
+        "--ignore-scripts",
+        "--omit=dev",
+    ]);
+    process::run(&mut npm)?;
     let mut cargo = project.cargo();
     cargo.args(["test", "-p", "ringwire", "--test", "quic"]).args(locked);
-    cargo.args(["--", "--ignored", "aioquic"]).env("RINGWIRE_AIOQUIC", python).env("PYTHONPATH", site);
+    cargo.args(["--", "--ignored", "independent"]).env("RINGWIRE_AIOQUIC", python).env("PYTHONPATH", site);
     run_tests(&mut cargo).map(Verdict::Ran)
 }
 

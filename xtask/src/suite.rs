@@ -66,9 +66,11 @@ const STEPS: &[Step] = &[
     ("autobahn-uring", "WebSocket conformance, core cases, io_uring driver", |project, _| {
         autobahn::core(project, autobahn::Driver::Uring)
     }),
-    ("quic", "a QUIC that shares no code with ours, in Python, with the real server", |project, options| {
-        quic::independent(project, options.locked())
-    }),
+    (
+        "quic",
+        "aioquic and quiche, which share no code with ours, with the real server",
+        |project, options| quic::independent(project, options.locked()),
+    ),
     ("web", "the client for browsers and the chat app: types, size, unit tests", |project, _| {
         web::sources(project)
     }),

@@ -74,7 +74,7 @@ fn npm(project: &Project) -> Command {
 }
 
 /// Makes sure of node.
-fn prepare(project: &Project) -> Result<(), String> {
+pub(crate) fn prepare(project: &Project) -> Result<(), String> {
     let wanted = format!("node {NODE_MAJOR_MIN} or newer, with npm");
     let output = project.command("node").arg("--version").output();
     let text = output.map_err(|_| format!("{wanted}, is not installed"))?.stdout;

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and wait for them")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod aioquic;
+mod independent;
 mod peer;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! An implementation of QUIC that shares no code with ours: aioquic, in Python. `cargo xtask test --only quic` installs
-//! it and says where it is; without it these tests are ignored.
+//! Implementations of QUIC that share no code with ours: aioquic, in Python, and quiche, in node. Both are told what to
+//! do in the same words. `cargo xtask test --only quic` installs them; without it these tests are ignored.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,8 @@ use crate::on_both;
 use crate::peer::{Peer, frames};
 use crate::support::Owned;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/quic/aioquic/client.py");
+const AIOQUIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/quic/aioquic/client.py");
+const QUICHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/quic/quiche/client.mjs");
 
 /// Something the client heard.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ enum Heard {
     Closed(u64),
 }
 
-struct Python {
+struct Client {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -39,17 +40,25 @@ struct Python {
     encoder: Encoder,
 }
 
-impl Python {
-    fn start(address: SocketAddr, alpn: &str, tickets: Option<&Path>) -> Python {
+impl Client {
+    fn aioquic(address: SocketAddr, alpn: &str, tickets: Option<&Path>) -> Client {
         let interpreter =
             std::env::var_os("RINGWIRE_AIOQUIC").expect("the step says which Python has aioquic");
         let mut command = Command::new(interpreter);
-        command.arg(SCRIPT).arg(address.ip().to_string()).arg(address.port().to_string()).arg(alpn);
+        Client::start(command.arg(AIOQUIC), address, alpn, tickets)
+    }
+
+    fn quiche(address: SocketAddr, alpn: &str) -> Client {
+        Client::start(Command::new("node").arg(QUICHE), address, alpn, None)
+    }
+
+    fn start(command: &mut Command, address: SocketAddr, alpn: &str, tickets: Option<&Path>) -> Client {
+        command.arg(address.ip().to_string()).arg(address.port().to_string()).arg(alpn);
         command.args(tickets).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Python { child, input, output, partial: BTreeMap::new(), heard: Vec::new(), encoder: Encoder::new() }
+        Client { child, input, output, partial: BTreeMap::new(), heard: Vec::new(), encoder: Encoder::new() }
     }
 
     fn frame(&mut self, verb: &str, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
@@ -71,7 +80,7 @@ impl Python {
             device: DeviceId::from_name(name),
             capabilities: 0,
             token: &token,
-            agent: "aioquic",
+            agent: "independent",
             cursors: Default::default(),
         };
         self.frame("stream", |encoder, out| hello.encode(encoder, out));
@@ -163,27 +172,49 @@ fn unhex(digits: &str) -> Vec<u8> {
     digits.as_bytes().chunks_exact(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect()
 }
 
+/// Twenty messages in both directions.
+async fn chat(alice: &mut Client, bob: &mut Peer) {
+    alice.expect(|heard| matches!(heard, Heard::Ready { early: false }).then_some(()));
+    alice.hello("alice");
+    alice.frame_where(|frame| matches!(frame, ServerFrame::Welcome(_)));
+    alice.frame("stream", |encoder, out| Join { request: 1, name: "lobby" }.encode(encoder, out));
+    alice.frame_where(|frame| matches!(frame, ServerFrame::Joined(_)));
+    bob.join("lobby").await;
+    for n in 1..=20u64 {
+        alice.publish("lobby", n, &n.to_le_bytes());
+        alice.frame_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == n));
+        // Behind his own, perhaps.
+        while bob.text().await != n.to_le_bytes() {}
+        assert_eq!(alice.text(), n.to_le_bytes(), "her own");
+        bob.say("lobby", n, b"answer").await;
+        assert_eq!(alice.text(), b"answer");
+    }
+}
+
 #[test]
-#[ignore = "needs aioquic, which `cargo xtask test --only quic` installs"]
+#[ignore = "needs what `cargo xtask test --only quic` installs"]
+fn quiche_says_hello_publishes_and_hears() {
+    on_both(&[], async |server| {
+        let mut alice = Client::quiche(server.address, "ringwire/1");
+        let mut bob = Peer::sign_in(server.address, "bob").await;
+        chat(&mut alice, &mut bob).await;
+        alice.end();
+        let mut stranger = Client::quiche(server.address, "ringwire/1");
+        stranger.expect(|heard| matches!(heard, Heard::Ready { .. }).then_some(()));
+        stranger.bytes("stream", &[0xff; 64]);
+        assert_eq!(stranger.closed(), 3500);
+        let mut other = Client::quiche(server.address, "something/9");
+        assert_eq!(other.closed(), 0x178, "no_application_protocol");
+    });
+}
+
+#[test]
+#[ignore = "needs what `cargo xtask test --only quic` installs"]
 fn hello_publish_message_history_and_typing() {
     on_both(&[], async |server| {
-        let mut alice = Python::start(server.address, "ringwire/1", None);
-        alice.expect(|heard| matches!(heard, Heard::Ready { early: false }).then_some(()));
-        alice.hello("alice");
-        alice.frame_where(|frame| matches!(frame, ServerFrame::Welcome(_)));
-        alice.frame("stream", |encoder, out| Join { request: 1, name: "lobby" }.encode(encoder, out));
-        alice.frame_where(|frame| matches!(frame, ServerFrame::Joined(_)));
+        let mut alice = Client::aioquic(server.address, "ringwire/1", None);
         let mut bob = Peer::sign_in(server.address, "bob").await;
-        bob.join("lobby").await;
-        for n in 1..=20u64 {
-            alice.publish("lobby", n, &n.to_le_bytes());
-            alice.frame_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == n));
-            // Behind his own, perhaps.
-            while bob.text().await != n.to_le_bytes() {}
-            assert_eq!(alice.text(), n.to_le_bytes(), "her own");
-            bob.say("lobby", n, b"answer").await;
-            assert_eq!(alice.text(), b"answer");
-        }
+        chat(&mut alice, &mut bob).await;
         let fetch = Fetch {
             request: 7,
             conversation: ConversationId::from_name("lobby"),
@@ -219,12 +250,12 @@ fn hello_publish_message_history_and_typing() {
 }
 
 #[test]
-#[ignore = "needs aioquic, which `cargo xtask test --only quic` installs"]
+#[ignore = "needs what `cargo xtask test --only quic` installs"]
 fn a_ticket_carries_the_first_message() {
     on_both(&[], async |server| {
         let folder = tempfile::tempdir().unwrap();
         let tickets = folder.path().join("ticket");
-        let mut before = Python::start(server.address, "ringwire/1", Some(&tickets));
+        let mut before = Client::aioquic(server.address, "ringwire/1", Some(&tickets));
         before.expect(|heard| matches!(heard, Heard::Ready { .. }).then_some(()));
         before.hello("alice");
         before.frame("stream", |encoder, out| Join { request: 1, name: "lobby" }.encode(encoder, out));
@@ -232,7 +263,7 @@ fn a_ticket_carries_the_first_message() {
         before.frame_where(|frame| matches!(frame, ServerFrame::Ack(_)));
         before.end();
 
-        let mut alice = Python::start(server.address, "ringwire/1", Some(&tickets));
+        let mut alice = Client::aioquic(server.address, "ringwire/1", Some(&tickets));
         alice.hello("alice");
         alice.publish("lobby", 2, b"early");
         alice.expect(|heard| matches!(heard, Heard::Ready { early: true }).then_some(()));
@@ -243,14 +274,14 @@ fn a_ticket_carries_the_first_message() {
 }
 
 #[test]
-#[ignore = "needs aioquic, which `cargo xtask test --only quic` installs"]
+#[ignore = "needs what `cargo xtask test --only quic` installs"]
 fn what_is_wrong_is_closed_with_its_code() {
     on_both(&[], async |server| {
-        let mut stranger = Python::start(server.address, "ringwire/1", None);
+        let mut stranger = Client::aioquic(server.address, "ringwire/1", None);
         stranger.expect(|heard| matches!(heard, Heard::Ready { .. }).then_some(()));
         stranger.bytes("stream", &[0xff; 64]);
         assert_eq!(stranger.closed(), 3500);
-        let mut other = Python::start(server.address, "something/9", None);
+        let mut other = Client::aioquic(server.address, "something/9", None);
         assert_eq!(other.closed(), 0x178, "no_application_protocol");
     });
 }
