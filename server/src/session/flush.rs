@@ -88,6 +88,11 @@ impl Sessions {
             };
             if stalled.writable && connection.carrier.is_quic() {
                 self.resume_stream(now, *id, *stalled);
+                // What came due with it, and the heads, may be more than it takes.
+                let rest = self.get_mut(*id).and_then(|connection| connection.stalled.as_ref());
+                if rest.is_some_and(|rest| rest.bytes() > outbox_bytes_max) {
+                    slow.push(*id);
+                }
                 if self.inboxes.contains_key(&id.slot) {
                     self.inboxes_due.push(*id);
                 }

@@ -6,8 +6,10 @@
 pub mod quic;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use quinn_proto::crypto::rustls::QuicClientConfig;
 use ringwire_client::core::{Config, Core, PublishId, RequestId};
 use ringwire_client::ws::Link;
 use ringwire_protocol::message::View;
@@ -17,7 +19,7 @@ use quic::Quic;
 
 use crate::check::Room;
 use crate::model::Token;
-use crate::network::SocketId;
+use crate::network::{SocketId, trust};
 use crate::random::Random;
 use crate::world::Settings;
 
@@ -74,6 +76,8 @@ pub struct Client {
     pub socket: Option<(SocketId, bool)>,
     /// What is in the socket's place where the connection is one of QUIC; the number is only its name then.
     pub quic: Option<Box<Quic>>,
+    /// What it knows of the server from earlier connections of this life.
+    pub tickets: Arc<QuicClientConfig>,
     /// The last attempt at QUIC has not come about.
     pub falls_back: bool,
     /// Bytes for the socket that it has not taken.
@@ -135,6 +139,7 @@ impl Client {
             link: Link::new(Core::new(config, random.word()), random.word()),
             socket: None,
             quic: None,
+            tickets: trust::client(),
             falls_back: false,
             out: Vec::new(),
             wake_at_us: None,

@@ -8,13 +8,17 @@
 //! Owner: the client whose connection it is. Lifetime: from dialling until either side ends it; what QUIC says after
 //! that is not said, as by a program that exits.
 //!
-//! Deliberately absent: early data, several addresses of a server, and its sockets, which are the world's.
+//! What the client says by a ticket goes out before the handshake is over; where the server has forgotten the ticket, it
+//! is said again.
+//!
+//! Deliberately absent: several addresses of a server, and its sockets, which are the world's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionError, ConnectionHandle, ConnectionId, ConnectionIdGenerator,
     DatagramEvent, Dir, EcnCodepoint, Endpoint, EndpointConfig, Event, ReadError, SendDatagramError,
@@ -41,6 +45,8 @@ const SEGMENTS_MAX: usize = 10;
 pub enum Brought {
     /// The stream is open.
     Open,
+    /// The server has answered; whether it took what was said early, if anything was.
+    Confirmed(Option<bool>),
     /// Bytes of the stream.
     Stream(Bytes),
     /// A frame that came beside it.
@@ -52,8 +58,10 @@ pub enum Brought {
 }
 
 /// What kind of client dials.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Manner {
+    /// What is known from earlier connections.
+    pub tickets: Arc<QuicClientConfig>,
     /// Bytes of a stream that it takes ahead, where that is less than the product's.
     pub window: u32,
     /// It reads streams in their order.
@@ -83,6 +91,10 @@ pub struct Quic {
     handle: ConnectionHandle,
     connection: Connection,
     stream: Option<StreamId>,
+    /// Everything said before the handshake was over.
+    early: Option<Vec<u8>>,
+    /// What is to be said again, before anything else.
+    again: Vec<u8>,
     /// Streams of the server's, each with what cuts it into frames.
     pages: BTreeMap<StreamId, FrameReader>,
     brought: VecDeque<Brought>,
@@ -113,17 +125,20 @@ impl Quic {
         config.cid_generator(move || Box::new(Ids(ids.clone()))).rng_seed(Some(seed(random)));
         let mut endpoint = Endpoint::new(Arc::new(config), None, true, None);
         let first = ConnectionId::new(&seed(random)[..20]);
-        let mut config = ClientConfig::new(trust::client());
+        let mut config = ClientConfig::new(manner.tickets);
         config.transport_config(Arc::new(transport(manner.window)));
         config.initial_dst_cid_provider(Arc::new(move || first));
         let (handle, connection) = endpoint
             .connect(now, config, SERVER, trust::NAME)
             .expect("the server's address and name are valid");
-        Quic {
+        let may_be_early = connection.has_0rtt();
+        let mut quic = Quic {
             endpoint,
             handle,
             connection,
             stream: None,
+            early: None,
+            again: Vec::new(),
             pages: BTreeMap::new(),
             brought: VecDeque::new(),
             is_ordered: manner.is_ordered,
@@ -133,7 +148,20 @@ impl Quic {
             inbox: VecDeque::new(),
             wake_at_us: None,
             wake_version: 0,
+        };
+        if may_be_early {
+            quic.early = Some(Vec::new());
+            quic.stream = quic.connection.streams().open(Dir::Bi);
         }
+        quic
+    }
+
+    fn open(&mut self) {
+        self.stream = self.connection.streams().open(Dir::Bi);
+        self.brought.push_back(match self.stream {
+            Some(_) => Brought::Open,
+            None => Brought::Lost(Cause::Network("the server allows no stream".to_owned())),
+        });
     }
 
     /// A datagram has come to the client's socket.
@@ -171,11 +199,17 @@ impl Quic {
             let Some(event) = self.connection.poll() else { return };
             match event {
                 Event::Connected => {
-                    self.stream = self.connection.streams().open(Dir::Bi);
-                    self.brought.push_back(match self.stream {
-                        Some(_) => Brought::Open,
-                        None => Brought::Lost(Cause::Network("the server allows no stream".to_owned())),
-                    });
+                    let early = self.early.take();
+                    let taken = early.is_some().then(|| self.connection.accepted_0rtt());
+                    self.brought.push_back(Brought::Confirmed(taken));
+                    match (taken, early) {
+                        (Some(false), Some(said)) => {
+                            self.stream = self.connection.streams().open(Dir::Bi);
+                            self.again = said;
+                        }
+                        (None, _) => self.open(),
+                        _ => {}
+                    }
                 }
                 Event::ConnectionLost { reason } => self.brought.push_back(Brought::Lost(cause(reason))),
                 Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => {
@@ -251,7 +285,27 @@ impl Quic {
     /// Writes to the stream; how many bytes were taken.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let Some(stream) = self.stream else { return 0 };
-        self.connection.send_stream(stream).write(bytes).unwrap_or(0)
+        let mut stream = self.connection.send_stream(stream);
+        if !self.again.is_empty() {
+            let written = stream.write(&self.again).unwrap_or(0);
+            self.again.drain(..written);
+            return 0;
+        }
+        let written = stream.write(bytes).unwrap_or(0);
+        if let Some(early) = &mut self.early {
+            early.extend_from_slice(&bytes[..written]);
+        }
+        written
+    }
+
+    /// Whether the stream is open before the server has answered.
+    pub fn is_early(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Whether something is to be said again first.
+    pub fn repeats(&self) -> bool {
+        !self.again.is_empty()
     }
 
     /// Sends a frame as a datagram; whether that can be.

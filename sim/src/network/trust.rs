@@ -4,7 +4,7 @@
 //! fixed, so that the certificate and what is signed with it are equally long every time: the random bytes of TLS come
 //! from the operating system, and a world must not depend on more of them than their values, which nobody looks at.
 //!
-//! Deliberately absent: resumption, whose early data a client of `quinn` handles and this one does not.
+//! Sessions that may be resumed are kept where the product keeps them: by each client, and by each process.
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,20 +28,34 @@ const KEY_BYTE: u8 = 7;
 
 /// Both ends' configurations.
 struct Trust {
-    offer: Offer,
-    client: Arc<QuicClientConfig>,
+    server: rustls::ServerConfig,
+    client: rustls::ClientConfig,
 }
 
 static TRUST: LazyLock<Trust> = LazyLock::new(make);
 
-/// What a shard offers.
+/// Sessions that a process keeps; few, so that some are forgotten.
+const SESSIONS_MAX: usize = 16;
+
+/// Sessions that a client keeps.
+const TICKETS_MAX: usize = 4;
+
+/// What the shards of a process offer.
 pub fn offer() -> Offer {
-    TRUST.offer.clone()
+    let mut server = TRUST.server.clone();
+    server.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    let server = Arc::new(server);
+    Offer::new(Certificates { tcp: Arc::clone(&server), quic: server, sha256: [0; 32] })
 }
 
-/// What a client begins with.
+/// What a client begins with: nothing to resume.
+///
+/// # Panics
+/// Never: the provider has the cipher of Initial packets.
 pub fn client() -> Arc<QuicClientConfig> {
-    Arc::clone(&TRUST.client)
+    let mut client = TRUST.client.clone();
+    client.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
+    Arc::new(QuicClientConfig::try_from(client).expect("the provider has the cipher of Initial packets"))
 }
 
 fn make() -> Trust {
@@ -61,9 +75,7 @@ fn make() -> Trust {
         .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
         .expect("the key is the certificate's");
     server.alpn_protocols = vec![PROTOCOL.to_vec(), b"h3".to_vec()];
-    server.session_storage = ServerSessionMemoryCache::new(64);
     server.max_early_data_size = u32::MAX;
-    let server = Arc::new(server);
 
     let mut client = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
@@ -71,8 +83,6 @@ fn make() -> Trust {
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = vec![PROTOCOL.to_vec()];
-    client.resumption = Resumption::disabled();
-    let client = QuicClientConfig::try_from(client).expect("the provider has the cipher of Initial packets");
-    let certificates = Certificates { tcp: Arc::clone(&server), quic: server, sha256: [0; 32] };
-    Trust { offer: Offer::new(certificates), client: Arc::new(client) }
+    client.enable_early_data = true;
+    Trust { server, client }
 }

@@ -15,6 +15,7 @@ use ringwire::shard::Shard;
 use ringwire::store::{KeyFold, recovery};
 use ringwire::transport::quic::settings::{Keys, Patience};
 use ringwire::transport::quic::{Quic, Setup};
+use ringwire::transport::tls::offer::Offer;
 use ringwire::user::Users;
 use ringwire_protocol::message::Action;
 use ringwire_store::{Checkpointer, Files, RecoverOptions, Salt, When};
@@ -100,7 +101,9 @@ impl World {
             tls: None,
             limits: settings.limits.clone(),
         });
-        let mut quics: VecDeque<Quic> = (0..shards).filter_map(|shard| self.quic_of(shard, shards)).collect();
+        let offer = trust::offer();
+        let mut quics: VecDeque<Quic> =
+            (0..shards).filter_map(|shard| self.quic_of(&offer, shard, shards)).collect();
         let sealed = Arc::new(AtomicBool::new(true));
         let meshes = mesh::meshes(shards, &settings.limits);
         let seats = meshes
@@ -153,7 +156,7 @@ impl World {
     }
 
     /// QUIC of a shard, where anybody speaks it. The secret is the same in every process, as where it is kept.
-    fn quic_of(&self, shard: u16, shards: u16) -> Option<Quic> {
+    fn quic_of(&self, offer: &Offer, shard: u16, shards: u16) -> Option<Quic> {
         let settings = &self.settings;
         if settings.datagrams.share == 0 {
             return None;
@@ -162,7 +165,7 @@ impl World {
         seed[..4].copy_from_slice(&self.epoch.to_le_bytes());
         seed[4..6].copy_from_slice(&shard.to_le_bytes());
         let setup = Setup {
-            offer: trust::offer(),
+            offer: offer.clone(),
             keys: Keys { secret: [1; 32], seed },
             patience: Patience { idle_s: settings.idle_timeout_s, handshake_s: settings.handshake_timeout_s },
             shard,

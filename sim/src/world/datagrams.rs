@@ -8,7 +8,7 @@
 //! it is ciphertext. So checkers hear of it later than of what goes over a stream of bytes, and not of what is lost
 //! on its way; no promise depends on when one hears.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -51,10 +51,15 @@ impl World {
         let this = &mut self.clients[client];
         let id = self.network.reserve();
         let is_ordered = self.plant != Some(Plant::UnorderedStream);
-        let manner = Manner { window: self.settings.datagrams.window, is_ordered };
+        let tickets = Arc::clone(&this.tickets);
+        let manner = Manner { tickets, window: self.settings.datagrams.window, is_ordered };
         let quic = Quic::dial(now, path, manner, random);
         this.falls_back = true;
         this.socket = Some((id, false));
+        if quic.is_early() {
+            this.socket = Some((id, true));
+            this.link.on_open_stream(Duration::from_micros(self.now_us));
+        }
         this.quic = Some(Box::new(quic));
         let (user, origin, life) = (this.user, this.origin, this.life);
         self.lines.push(Line::of_stream(user, origin, life));
@@ -203,10 +208,14 @@ impl World {
                 None => break,
                 Some(Brought::Open) => {
                     this.socket = Some((id, true));
+                    this.link.on_open_stream(now);
+                }
+                Some(Brought::Confirmed(early)) => {
                     this.falls_back = false;
                     quic.epoch = epoch;
-                    this.link.on_open_stream(now);
                     self.counts.quic_opened += 1;
+                    self.counts.early += u64::from(early == Some(true));
+                    self.counts.early_refused += u64::from(early == Some(false));
                 }
                 Some(Brought::Stream(bytes)) => {
                     self.counts.moves_survived += u64::from(std::mem::take(&mut quic.has_moved));
@@ -246,6 +255,15 @@ impl World {
         }
     }
 
+    /// All clients lose their QUIC connections; what they do about it, they do when they are served next.
+    pub(super) fn end_all_quic(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.clients[client].quic.is_some() {
+                self.end_quic(client, Cause::Network("the network begins anew".to_owned()));
+            }
+        }
+    }
+
     /// Writes what the client has to say. Whether that was anything.
     pub(super) fn write_quic(&mut self, client: usize) -> bool {
         let now = self.client_now();
@@ -262,10 +280,15 @@ impl World {
                 }
             }
             // To write nothing is something, too: a frame of the stream without bytes.
-            if this.out.is_empty() {
+            if this.out.is_empty() && !quic.repeats() {
                 break;
             }
+            let repeats = quic.repeats();
             let written = quic.write(&this.out);
+            if repeats && !quic.repeats() {
+                any = true;
+                continue;
+            }
             this.out.drain(..written);
             any |= written > 0;
             if written == 0 {
@@ -360,9 +383,14 @@ impl World {
         let path = self.paths.get(id);
         path.is_silent |= silence;
         if cut {
-            // What flies is lost; there is nothing else to break.
+            // What flies is lost. Sometimes the client notices, and comes back by what it was given to resume.
             path.cut_us = now_us;
+            let client = path.client;
             self.counts.cuts += 1;
+            if self.random.datagrams.one_in(2) {
+                self.end_quic(client, Cause::Network("the network is gone".to_owned()));
+                self.plan(0, Event::Thaw { client });
+            }
         } else {
             path.held_until_us = now_us + held_us;
         }

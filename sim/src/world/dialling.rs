@@ -120,8 +120,12 @@ impl World {
         let datagrams = &mut self.settings.datagrams;
         (datagrams.loss, datagrams.double, datagrams.damage) = (0, 0, 0);
         datagrams.strangers = 0;
-        datagrams.window = u32::MAX;
+        let was_narrow = std::mem::replace(&mut datagrams.window, u32::MAX) != u32::MAX;
         self.paths.release(now_us);
+        // A window of QUIC cannot be widened: whoever has a narrow one comes again.
+        if was_narrow {
+            self.end_all_quic();
+        }
         let mut starved = Vec::new();
         for (id, socket) in self.network.open() {
             socket.held_until_us = socket.held_until_us.min(now_us);

@@ -152,6 +152,10 @@ pub struct Counts {
     pub quic_dials: u64,
     /// QUIC connections that came about.
     pub quic_opened: u64,
+    /// Of those, what was said before the handshake was over and taken.
+    pub early: u64,
+    /// Of those, what was said so and had to be said again.
+    pub early_refused: u64,
     /// Clients that QUIC turned away, because there were as many as there may be.
     pub quic_refused: u64,
     /// QUIC connections that did not become a session in time.
@@ -196,7 +200,7 @@ impl Counts {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
-            quic_dials quic_opened quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers moves moves_survived);
+            quic_dials quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers moves moves_survived);
     }
 }
 
