@@ -20,7 +20,14 @@ use crate::system::server::{Ringwire, Setup};
 use crate::system::want_descriptors;
 
 /// Promised bytes per connection.
-pub const TARGET_BYTES: f64 = 512.0;
+#[must_use]
+pub fn target_bytes(transport: Transport) -> f64 {
+    match transport {
+        Transport::Ws => 512.0,
+        Transport::Wss => 12.0 * 1024.0,
+        Transport::Quic => 10.0 * 1024.0,
+    }
+}
 
 /// Descriptors of the generator beside its connections.
 const DESCRIPTORS_BESIDE: u64 = 64;
@@ -101,7 +108,7 @@ pub fn run(options: &Options) -> Result<Vec<Figure>> {
                 figure.before / 1024,
                 figure.after / 1024,
                 figure.bytes_per_connection,
-                figure.bytes_per_connection / TARGET_BYTES,
+                figure.bytes_per_connection / target_bytes(options.transport),
                 figure.marginal,
                 figure.heap,
                 figure.receive_buffers,

@@ -42,7 +42,7 @@ use control::{Control, Report};
 /// Why the server does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// A key is missing, unreadable or unsafe.
+    /// A key is missing, unreadable or unfit.
     #[error("{0}")]
     Key(String),
     /// The address cannot be had.

@@ -3,9 +3,8 @@
 
 use ringwire_protocol::message::Counts as Told;
 
+use super::lasting::Lasting;
 use super::{Promise, Verdict};
-
-use Promise::Counts as BROKEN;
 
 /// How long it takes to be told, besides what presence takes: a second each of homes, of owners and of cursors that are
 /// written, and the network.
@@ -14,7 +13,7 @@ const TELLING_US: u64 = 8_000_000;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Counts {
-    wrong_since_us: Option<u64>,
+    lasting: Lasting,
 }
 
 /// What is wrong with what somebody was told of a conversation, if anything. `online`: how many members are there, if
@@ -40,14 +39,7 @@ impl Counts {
     /// # Errors
     /// It has been wrong for too long.
     pub fn on_look(&mut self, now_us: u64, lasts_us: u64, wrong: Option<&str>) -> Verdict {
-        let Some(wrong) = wrong else {
-            self.wrong_since_us = None;
-            return Ok(());
-        };
-        let since_us = *self.wrong_since_us.get_or_insert(now_us);
-        BROKEN.holds(now_us - since_us <= lasts_us + TELLING_US, || {
-            format!("{wrong}, for {} ms", (now_us - since_us) / 1000)
-        })
+        self.lasting.on_look(Promise::Counts, now_us, lasts_us + TELLING_US, wrong)
     }
 }
 

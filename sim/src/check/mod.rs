@@ -13,6 +13,7 @@ pub mod durability;
 pub mod exactly_once;
 pub mod inbox;
 pub mod isolation;
+mod lasting;
 pub mod membership;
 pub mod order;
 pub mod presence;

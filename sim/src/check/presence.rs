@@ -4,9 +4,8 @@
 //! That presence is never stored is looked after where the journal is read (`model/log.rs`): a record that is no
 //! entry and no known note is refused there.
 
+use super::lasting::Lasting;
 use super::{Promise, Verdict};
-
-use Promise::Presence as BROKEN;
 
 /// How long it takes to be told, besides: the sweep's second, the interval between two frames, the network, and
 /// a list of watched users that was refused for a moment.
@@ -15,7 +14,7 @@ const TELLING_US: u64 = 4_000_000;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Presence {
-    wrong_since_us: Option<u64>,
+    lasting: Lasting,
 }
 
 impl Presence {
@@ -25,14 +24,7 @@ impl Presence {
     /// # Errors
     /// It has been wrong for too long.
     pub fn on_look(&mut self, now_us: u64, lasts_us: u64, wrong: Option<&str>) -> Verdict {
-        let Some(wrong) = wrong else {
-            self.wrong_since_us = None;
-            return Ok(());
-        };
-        let since_us = *self.wrong_since_us.get_or_insert(now_us);
-        BROKEN.holds(now_us - since_us <= lasts_us + TELLING_US, || {
-            format!("{wrong}, for {} ms", (now_us - since_us) / 1000)
-        })
+        self.lasting.on_look(Promise::Presence, now_us, lasts_us + TELLING_US, wrong)
     }
 }
 
