@@ -42,7 +42,9 @@ pub mod media;
 pub mod timeline;
 pub mod ws;
 
-pub use client::{Builder, Client, ClientEvent, Conversation, Publisher, Receipt, Shutdown, Update};
+pub use client::{
+    Builder, Client, ClientEvent, Conversation, Publisher, Receipt, Shutdown, Update, pinned_tls,
+};
 pub use core::{
     Change, Counts, Draft, Gap, History, InboxEntry, Member, MemberPage, Membership, Message, Missing,
     Published, Registration, Session, Settings, Start, State,

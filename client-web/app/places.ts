@@ -2,6 +2,8 @@
 
 interface Places {
   readonly media_port?: number;
+  /** Whether that port speaks TLS. */
+  readonly media_tls?: boolean;
   /** Of a server in development, whose certificate no authority has signed. */
   readonly certificate_sha256?: string;
 }
@@ -15,7 +17,7 @@ export async function certificateHashes(): Promise<WebTransportHash[]> {
 
 /** The URL of the server's media; `undefined`: there are none. */
 export async function mediaUrl(): Promise<string | undefined> {
-  const { media_port: port } = await places();
+  const { media_port: port, media_tls: isSecure } = await places();
   if (!port) {
     return undefined;
   }
@@ -23,10 +25,11 @@ export async function mediaUrl(): Promise<string | undefined> {
   if (!location.port) {
     return `${location.origin}/v1/media`;
   }
-  // That port speaks plain HTTP. From a page that came over TLS a browser goes there on this machine only.
+  // Without TLS there, a page that came over TLS may go there on this machine only, or where something before it speaks TLS.
   const { hostname } = location;
   const here = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
-  return `${here ? 'http:' : location.protocol}//${hostname}:${port}/v1/media`;
+  const scheme = isSecure ? 'https:' : here ? 'http:' : location.protocol;
+  return `${scheme}//${hostname}:${port}/v1/media`;
 }
 
 async function places(): Promise<Places> {

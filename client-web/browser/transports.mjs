@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
-import { bubble, calm, forgive, open, person, say, start } from './world.mjs';
+import { png } from './png.mjs';
+import { bubble, calm, forgive, open, painted, person, say, start } from './world.mjs';
 
 /** What the page opens, by what it opens it with. */
 const WATCHED = `
@@ -28,6 +29,18 @@ function ways(who) {
   return who.page.evaluate(() => globalThis.ways);
 }
 
+/** Where media went, as far as the page has asked for any. */
+function mediaOf(who) {
+  const origins = new Set();
+  who.page.on('request', (request) => {
+    const { origin, pathname } = new URL(request.url());
+    if (pathname.startsWith('/v1/media/')) {
+      origins.add(origin);
+    }
+  });
+  return origins;
+}
+
 export async function two_people_chat_by_webtransport_and_websocket({ browser, secure }) {
   const ada = await person(browser, secure, 'Quick Ada', TRUSTING);
   const bob = await person(browser, secure, 'Steady Bob', PLAIN);
@@ -37,11 +50,16 @@ export async function two_people_chat_by_webtransport_and_websocket({ browser, s
   await bubble(bob, 'by WebTransport').waitFor();
   await say(bob, 'by WebSocket');
   await bubble(ada, 'by WebSocket').waitFor();
-  // The media's port speaks plain HTTP, which a page over TLS may use on the same machine.
-  const note = { name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('a note') };
-  await ada.page.locator('input[type=file]').setInputFiles([note]);
+  // A picture goes and comes over TLS, too: nothing of a page that came so may be in the clear.
+  const origins = [mediaOf(ada), mediaOf(bob)];
+  await ada.page.locator('input[type=file]').setInputFiles([{ name: 'lake.png', mimeType: 'image/png', buffer: png(64, 40) }]);
+  await ada.page.getByLabel('Description of lake.png').fill('a lake');
   await ada.page.getByRole('button', { name: 'Send', exact: true }).click();
-  await bob.page.getByRole('button', { name: 'Save note.txt' }).waitFor();
+  const seen = await painted(bob, 'a lake');
+  assert.equal(await seen.locator('img').evaluate((image) => image.naturalWidth), 64);
+  for (const asked of origins) {
+    assert.deepEqual([...asked], [`https://127.0.0.1:${secure.planePort}`]);
+  }
   assert.deepEqual([await ways(ada), await ways(bob)], [['WebTransport'], ['WebSocket']]);
   // Typing comes in datagrams.
   await bob.page.getByLabel(/^Message to/).pressSequentially('A long sentence, so that it is told', { delay: 100 });

@@ -307,6 +307,10 @@ pub const DEAD_LETTERS_PAGE_MAX: usize = 500;
 /// Connections to the operators' port. Full: later ones wait in the kernel until one ends.
 pub const PLANE_CONNECTIONS_MAX: usize = 512;
 
+/// TLS handshakes under way on the operators' port, each of them a signature and some kilobytes. Full: later ones wait
+/// their turn, for a time.
+pub const PLANE_HANDSHAKES_MAX: usize = 64;
+
 /// Bytes of a request to the operators' interface, beside uploads. More: refused with 413.
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -343,6 +347,7 @@ pub const MEDIA_PROGRESS_BYTES_MIN: u64 = 4096;
 pub const MEDIA_SWEEP_REMEMBERED: usize = 64 * 1024;
 
 const _: () = assert!(MEDIA_TRANSFERS_MAX + 64 <= PLANE_CONNECTIONS_MAX);
+const _: () = assert!(PLANE_HANDSHAKES_MAX < PLANE_CONNECTIONS_MAX);
 
 /// The bounds that an operator may change and that the simulation shrinks.
 #[derive(Clone, Debug)]

@@ -19,6 +19,8 @@ use crate::transport::tls::offer::hex;
 pub struct Places {
     /// The port of media, on the same host; `None`: there are none.
     pub media_port: Option<u16>,
+    /// Whether that port speaks TLS.
+    pub has_media_tls: bool,
     /// SHA-256 of a certificate that was made for this run: a page has to name it to get through by WebTransport, which
     /// takes none that no authority has signed. `None`: browsers can judge it by themselves.
     pub certificate: Option<[u8; 32]>,
@@ -27,7 +29,8 @@ pub struct Places {
 impl Places {
     /// As `/v1/places` says it.
     fn document(&self) -> String {
-        let media = self.media_port.map(|port| format!("\"media_port\":{port}"));
+        let is_secure = self.has_media_tls;
+        let media = self.media_port.map(|port| format!("\"media_port\":{port},\"media_tls\":{is_secure}"));
         let certificate =
             self.certificate.map(|sha256| format!("\"certificate_sha256\":\"{}\"", hex(&sha256)));
         let known: Vec<String> = media.into_iter().chain(certificate).collect();
@@ -37,7 +40,8 @@ impl Places {
     /// What the page may do: its own scripts, styles and pictures, those that it has fetched and holds in memory, and
     /// connections to this server's media and to any WebSocket server, because a `GoAway` may name another one.
     fn policy(&self) -> String {
-        let media = self.media_port.map(|port| format!(" http://*:{port}")).unwrap_or_default();
+        let scheme = if self.has_media_tls { "https" } else { "http" };
+        let media = self.media_port.map(|port| format!(" {scheme}://*:{port}")).unwrap_or_default();
         format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
              connect-src 'self' ws: wss:{media}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -142,7 +146,7 @@ mod tests {
             consumed: 0,
         };
         change(&mut request);
-        let bytes = Site::new(&Places { media_port: Some(7401), certificate: None }).answer(&request)?;
+        let bytes = Site::new(&Places { media_port: Some(7401), ..Places::default() }).answer(&request)?;
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         Some((String::from_utf8(bytes[..end].to_vec()).expect("text"), bytes[end..].to_vec()))
     }
@@ -191,11 +195,14 @@ mod tests {
     #[test]
     fn a_page_learns_where_the_media_are_and_may_go_there() {
         let (head, body) = ask("/v1/places", |_| {}).expect("there");
-        assert_eq!(body, br#"{"media_port":7401}"#);
+        assert_eq!(body, br#"{"media_port":7401,"media_tls":false}"#);
         assert!(head.contains("application/json") && head.contains(" http://*:7401;"), "{head}");
-        let pinned = Site::new(&Places { media_port: Some(1), certificate: Some([0xab; 32]) });
-        let expected = format!("{{\"media_port\":1,\"certificate_sha256\":\"{}\"}}", "ab".repeat(32));
+        let places = Places { media_port: Some(1), has_media_tls: true, certificate: Some([0xab; 32]) };
+        let pinned = Site::new(&places);
+        let digits = "ab".repeat(32);
+        let expected = format!("{{\"media_port\":1,\"media_tls\":true,\"certificate_sha256\":\"{digits}\"}}");
         assert_eq!(pinned.places, expected);
+        assert!(pinned.policy.contains(" https://*:1;"), "{}", pinned.policy);
         let without = Site::new(&Places::default());
         assert_eq!(without.places, "{}");
         assert!(!without.policy.contains("http:"), "{}", without.policy);

@@ -39,6 +39,7 @@ pub use builder::Builder;
 pub use conversation::{Conversation, Update};
 pub use dispatch::ClientEvent;
 pub use publisher::{Publisher, Receipt};
+pub use tls::pinned_tls;
 
 use crate::core::{Core, Draft, InboxEntry, Member, Registration, RequestId, Settings, Start, State};
 use crate::error::{Error, Result};

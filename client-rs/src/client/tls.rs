@@ -42,6 +42,14 @@ impl Tls {
     }
 }
 
+/// TLS towards the holder of one certificate, whoever signed it, for requests beside the messages: [`Tls`] is for those.
+///
+/// # Errors
+/// Where TLS cannot be set up.
+pub fn pinned_tls(sha256: [u8; 32]) -> Result<ClientConfig, Error> {
+    config(Some(sha256)).map_err(|error| Error::Invalid(format!("TLS cannot be set up: {error}")))
+}
+
 fn config(pin: Option<[u8; 32]>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(crypto::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -6,13 +6,22 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 
 use super::Media;
 use super::error::{MediaError, Problem};
+use crate::client::pinned_tls;
 use crate::core::backoff::Backoff;
 use crate::core::random::Random;
 use crate::limits;
 
-/// An HTTP client with bounded patience.
-pub(super) fn client() -> Result<reqwest::Client, MediaError> {
-    let client = reqwest::Client::builder()
+/// An HTTP client with bounded patience. It believes whom the operating system believes, or the holder of one
+/// certificate.
+pub(super) fn client(pin: Option<[u8; 32]>) -> Result<reqwest::Client, MediaError> {
+    let builder = match pin {
+        None => reqwest::Client::builder(),
+        Some(sha256) => {
+            let tls = pinned_tls(sha256).map_err(|error| MediaError::Url(error.to_string()))?;
+            reqwest::Client::builder().tls_backend_preconfigured(tls)
+        }
+    };
+    let client = builder
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .read_timeout(limits::MEDIA_SILENCE_MAX)
         // A server that moves is told to the caller; a token is shown to nobody else.

@@ -68,11 +68,11 @@ impl Media {
         }
         let path = base.path().trim_end_matches('/').to_owned();
         base.set_path(&path);
-        Ok(Media { http: http::client()?, base, token: Arc::new(RwLock::new(token.into())) })
+        Ok(Media { http: http::client(None)?, base, token: Arc::new(RwLock::new(token.into())) })
     }
 
     /// The media of the server whose messages are at `url`: beside it on the plane's port, 7401, where `url` names a
-    /// port, else behind the same proxy.
+    /// port, else behind the same proxy. Encrypted where `url` is.
     ///
     /// # Errors
     /// Where the URL cannot be used.
@@ -90,15 +90,21 @@ impl Media {
             .parse()
             .map_err(|error| MediaError::Url(format!("{url:?} is no URL: {error}")))?;
         if media.port().is_some() {
-            // The plane's port speaks no TLS, so the token goes there on this machine only.
-            let is_here = matches!(media.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            let scheme = if is_here { "http" } else { scheme };
-            let changed = media.set_port(Some(PLANE_PORT)).and_then(|()| media.set_scheme(scheme));
+            let changed = media.set_port(Some(PLANE_PORT));
             changed.map_err(|()| MediaError::Url(format!("{url:?} has no host")))?;
         }
         media.set_path("/v1/media");
         media.set_query(None);
         Self::new(media.as_str(), token)
+    }
+
+    /// Believes the server whose certificate has this SHA-256, and no other, whoever signed it: as
+    /// [`Builder::pin_certificate`](crate::Builder::pin_certificate) does it for messages.
+    ///
+    /// # Errors
+    /// Where TLS cannot be set up.
+    pub fn pin_certificate(self, sha256: [u8; 32]) -> Result<Self, MediaError> {
+        Ok(Media { http: http::client(Some(sha256))?, ..self })
     }
 
     /// Shows another token from now on, of the same user.
@@ -127,7 +133,7 @@ mod tests {
             ("ws://[::1]:1/v1/ws?x", "http://[::1]:7401/v1/media"),
             ("wss://chat.example/v1/ws", "https://chat.example/v1/media"),
             ("quic://chat.example:7400", "https://chat.example:7401/v1/media"),
-            ("ringwire://127.0.0.1:7400", "http://127.0.0.1:7401/v1/media"),
+            ("ringwire://127.0.0.1:7400", "https://127.0.0.1:7401/v1/media"),
         ] {
             assert_eq!(Media::beside(url, "t").expect("a URL").url(), expected);
         }

@@ -11,7 +11,8 @@ use crate::transport::tls::offer::hex;
 /// What is served, and where.
 pub(super) struct Served {
     pub(super) address: SocketAddr,
-    pub(super) operators: Option<SocketAddr>,
+    /// The operators' port, and whether it speaks TLS.
+    pub(super) operators: Option<(SocketAddr, bool)>,
     pub(super) development: bool,
     pub(super) shards: u16,
     /// SHA-256 of the certificate, and whether it was made for development.
@@ -31,8 +32,8 @@ pub(super) fn print(served: &Served, driver: ringwire_driver::Kind, config: &Con
     if quic {
         println!("            quic://{address}");
     }
-    if let Some(operators) = operators {
-        println!("  operators http://{operators}/");
+    if let Some((operators, is_secure)) = operators {
+        println!("  operators http{}://{operators}/", if is_secure { "s" } else { "" });
     }
     if let Some((sha256, made)) = certificate {
         let whose = if made { ", made for this run: clients have to pin it" } else { "" };

@@ -126,9 +126,11 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let development = authenticator.development;
     // Without a plane nobody reaches media.
     let media_port = operators_address.filter(|_| config.media.is_some()).map(|address| address.port());
+    let plane_tls = keeper.as_ref().filter(|_| config.plane_tls).map(tls::Keeper::offer);
+    let is_plane_secure = plane_tls.is_some();
     let certificate = keeper.as_mut().map(|keeper| (keeper.sha256(), keeper.is_development()));
     let pinned = certificate.and_then(|(sha256, made)| made.then_some(sha256));
-    let places = Places { media_port, certificate: pinned };
+    let places = Places { media_port, has_media_tls: is_plane_secure, certificate: pinned };
     let terms = Arc::new(Terms {
         authenticator,
         heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
@@ -209,14 +211,15 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let status = Arc::new(Status::new());
     let plane = operators
         .map(|listener| {
-            let plan = plane::Plan { listener, ends, status: Arc::clone(&status), admin_key, push, media };
+            let status = Arc::clone(&status);
+            let plan = plane::Plan { listener, tls: plane_tls, ends, status, admin_key, push, media };
             let control = control.clone();
             Plane::start(plan, move |error| control.report(Report::PlaneFailed { error }))
         })
         .transpose()
         .map_err(BootError::system("start the plane's thread"))?;
-    let served =
-        Served { address, operators: operators_address, development, shards, certificate, quic: has_quic };
+    let operators = operators_address.map(|address| (address, is_plane_secure));
+    let served = Served { address, operators, development, shards, certificate, quic: has_quic };
     let code = runtime.block_on(watch(control, reports, &served, &status, &config, keeper))?;
     for thread in threads {
         if thread.join().is_err() {

@@ -148,7 +148,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-fn pin(text: &str) -> Result<[u8; 32], String> {
+/// A certificate's SHA-256, as the start of a server prints it.
+pub(super) fn pin(text: &str) -> Result<[u8; 32], String> {
     let text = text.trim();
     let bytes = match text.len() {
         64 => (0..32).map(|at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()).collect(),
@@ -191,6 +192,10 @@ impl ChatArgs {
         let media = match &self.media {
             Some(url) => Media::new(url, self.token()),
             None => Media::beside(&self.url, self.token()),
+        };
+        let media = match self.pin {
+            Some(sha256) => media.and_then(|media| media.pin_certificate(sha256)),
+            None => media,
         };
         media.map_err(Error::from)
     }

@@ -14,9 +14,13 @@ use serde::de::DeserializeOwned;
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
     command: DeadLettersCommand,
-    /// The running server's operators' port.
+    /// The running server's operators' port: https:// where the server has a certificate.
     #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:7401")]
     plane: String,
+    /// Believe the server whose certificate has this SHA-256 (hexadecimal or base64), which its start prints, and no
+    /// other: on this machine, whose name is not the one in the certificate.
+    #[arg(long, global = true, value_name = "HASH", value_parser = super::chat::pin)]
+    pin: Option<[u8; 32]>,
     /// The file that the server's plane.admin_key_file names.
     #[arg(long, global = true, value_name = "FILE", env = "RINGWIRE_PLANE_ADMIN_KEY_FILE")]
     key_file: Option<PathBuf>,
@@ -73,8 +77,12 @@ pub(super) fn run(args: &DeadLettersArgs) -> Result<ExitCode, String> {
     };
     let key = read_key(key_file)?;
     // The port is on this machine or its network: a proxy for the outside does not lead there.
-    let client = Client::builder().timeout(PATIENCE).no_proxy().build();
-    let client = client.map_err(|error| format!("cannot make an HTTP client: {error:?}"))?;
+    let mut client = Client::builder().timeout(PATIENCE).no_proxy();
+    if let Some(sha256) = args.pin {
+        let tls = ringwire_client::pinned_tls(sha256).map_err(|error| error.to_string())?;
+        client = client.tls_backend_preconfigured(tls);
+    }
+    let client = client.build().map_err(|error| format!("cannot make an HTTP client: {error:?}"))?;
     let plane = Plane { client, url: args.plane.trim_end_matches('/').to_owned(), key };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
@@ -128,7 +136,14 @@ impl Plane {
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, String> {
         let url = format!("{}/admin/dead-letters{path}", self.url);
-        let lost = |error: reqwest::Error| format!("{url}: {error}; is the server there? see --plane");
+        let lost = |error: reqwest::Error| {
+            let (mut said, mut cause) = (error.to_string(), std::error::Error::source(&error));
+            while let Some(inner) = cause {
+                said = format!("{said}: {inner}");
+                cause = inner.source();
+            }
+            format!("{said}; is the server there, and its certificate believed? see --plane and --pin")
+        };
         let response = self.client.request(method, &url).bearer_auth(&self.key).send().await.map_err(lost)?;
         let status = response.status();
         let body = response.bytes().await.map_err(lost)?;

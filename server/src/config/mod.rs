@@ -159,6 +159,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the plane; `None`: there is none.
     pub plane: Option<SocketAddr>,
+    /// Whether the plane speaks TLS, where there is a certificate.
+    pub plane_tls: bool,
     /// File with the key of the admin interface.
     pub admin_key_file: Option<PathBuf>,
     /// Directory of everything durable.
@@ -254,6 +256,7 @@ impl Config {
             retention_sweep: values.parse("retention.sweep", value::duration)?.max(RETENTION_SWEEP_MIN),
             listen: values.parse("serve.listen", address)?,
             plane: values.parse("serve.plane", plane_address)?,
+            plane_tls: values.flag("plane.tls")?,
             admin_key_file: values.path("plane.admin_key_file"),
             data,
             shards: values.number("serve.shards")?,

@@ -70,6 +70,12 @@ pub const SETTINGS: &[Setting] = &[
     row("auth.hs256_secret_file", Kind::Text, "", "File with the shared secret of HS256 tokens."),
     row("auth.ed25519_public_key_file", Kind::Text, "", "PEM file with the public key of EdDSA tokens."),
     row(
+        "plane.tls",
+        Kind::Flag,
+        "true",
+        "With a certificate: speak TLS on serve.plane, too, and nothing else; false: for a front on the same machine.",
+    ),
+    row(
         "plane.admin_key_file",
         Kind::Text,
         "",
@@ -148,7 +154,7 @@ pub const SETTINGS: &[Setting] = &[
         "tls.certificate_file",
         Kind::Text,
         "",
-        "PEM file with the certificate and those that signed it; with it, serve.listen speaks TLS only.",
+        "PEM file with the certificate and those that signed it; with it, serve.listen and serve.plane speak TLS only.",
     ),
     row("tls.key_file", Kind::Text, "", "PEM file with the certificate's private key, not encrypted."),
     row("tls.version_min", Kind::Text, "1.3", "Oldest version of TLS that clients may speak: 1.3 or 1.2."),

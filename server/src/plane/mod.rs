@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use crate::transport::tls::offer::Offer;
 use exchange::{Ends, Shards};
 pub use http::admin::AdminKey;
 pub use status::{Phase, Status};
@@ -35,6 +36,8 @@ pub use status::{Phase, Status};
 pub struct Plan {
     /// The operators' port, bound.
     pub listener: TcpListener,
+    /// The certificates of it; `None`: it is in the clear.
+    pub tls: Option<Offer>,
     /// The ways to the shards.
     pub ends: Ends,
     /// How the process is, kept by boot.
@@ -89,7 +92,7 @@ async fn run(plan: Plan, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let service = http::Service::new(shards, plan.status, plan.admin_key, push, media);
     let listener = tokio::net::TcpListener::from_std(plan.listener)?;
     let (end_serving, serving_ends) = oneshot::channel();
-    let serving = tokio::task::spawn_local(http::serve(listener, service, serving_ends));
+    let serving = tokio::task::spawn_local(http::serve(listener, plan.tls, service, serving_ends));
     // Whoever holds the sender being gone means the same: nobody would stop the plane later.
     let worked = work.run(async { drop(stopped.await) }).await;
     drop(end_serving);

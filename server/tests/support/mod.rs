@@ -90,7 +90,8 @@ impl Server {
                 let text = rest.and_then(|rest| rest.strip_suffix("/v1/ws"));
                 address = Some(text.and_then(|text| text.parse().ok()).expect("a WebSocket URL"));
             } else if let Some(url) = line.trim().strip_prefix("operators") {
-                let text = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+                let rest = url.trim().strip_prefix("https://").or_else(|| url.trim().strip_prefix("http://"));
+                let text = rest.and_then(|rest| rest.strip_suffix('/'));
                 plane = Some(text.and_then(|text| text.parse().ok()).expect("a URL"));
             } else if line.trim().len() == 64 {
                 sha256 = Some(line.trim().to_owned());

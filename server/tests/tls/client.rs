@@ -73,9 +73,14 @@ impl Peer {
 
     /// Connects and shakes hands.
     pub fn try_connect(&self, server: &Server) -> std::io::Result<Tls> {
+        self.connect_to(server.address)
+    }
+
+    /// The same, with any port of it.
+    pub fn connect_to(&self, address: SocketAddr) -> std::io::Result<Tls> {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let client = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
-        let stream = TcpStream::connect(server.address)?;
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut tls = StreamOwned::new(client, stream);
@@ -141,11 +146,18 @@ pub fn ask(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Asks the operators' port over TLS; returns head and body.
+pub fn get(tls: std::io::Result<Tls>, path: &str) -> String {
+    let mut tls = tls.expect("TLS");
+    tls.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    tls.read_to_string(&mut answer).expect("an answer, and a close_notify behind it");
+    answer
+}
+
 /// A metric, over all shards.
-pub fn sum(server: &Server, name: &str) -> u64 {
-    let plane = server.plane.expect("there is a plane");
-    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let metrics = String::from_utf8(ask(plane, request)).unwrap();
+pub fn sum(server: &Server, peer: &Peer, name: &str) -> u64 {
+    let metrics = get(peer.connect_to(server.plane.expect("there is a plane")), "/metrics");
     let of_shards = metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")));
     of_shards.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

@@ -4,6 +4,7 @@
 
 mod client;
 mod hostile;
+mod operators;
 mod program;
 #[path = "../support/mod.rs"]
 mod support;
@@ -52,8 +53,9 @@ print(version, reused, page[:15], version2, reused2, page == page2, b'<!doctype 
 ";
     let said = python(&server, &files, script);
     assert_eq!(said, "TLSv1.3 False b'HTTP/1.1 200 OK' TLSv1.3 True True True");
-    assert_eq!(client::sum(&server, "ringwire_tls_handshakes_total"), 1);
-    assert_eq!(client::sum(&server, "ringwire_tls_resumptions_total"), 1);
+    let peer = Peer::new(&files);
+    assert_eq!(client::sum(&server, &peer, "ringwire_tls_handshakes_total"), 1);
+    assert_eq!(client::sum(&server, &peer, "ringwire_tls_resumptions_total"), 1);
 }
 
 #[test]

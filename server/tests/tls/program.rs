@@ -8,18 +8,18 @@ use ringwire_client::{Builder, Client, Start};
 
 use crate::support::{PATIENCE, Server};
 
-fn block_on(test: impl Future<Output = ()>) {
+pub fn block_on(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("in time") });
 }
 
-fn pin(server: &Server) -> [u8; 32] {
+pub fn pin(server: &Server) -> [u8; 32] {
     let hash = server.sha256.as_deref().expect("the start says it");
     let bytes = (0..32).map(|at| u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).unwrap());
     bytes.collect::<Vec<u8>>().try_into().unwrap()
 }
 
-fn client(server: &Server, url: &str, name: &str) -> Builder {
+pub fn client(server: &Server, url: &str, name: &str) -> Builder {
     Client::builder(url).token(format!("dev:{name}")).pin_certificate(pin(server))
 }
 

@@ -1,12 +1,14 @@
-//! HTTP/1.1 on a port of its own: for operators, for what watches the server, and for uploads.
+//! HTTP/1.1 on a port of its own: for operators, for what watches the server, and for uploads. Over TLS where the
+//! clients' port speaks it, unless the operator says otherwise.
 //!
 //! One task per connection, so many at most; a request head that does not come, or a connection that says
 //! nothing, is given up. What a path means is decided in `Service::answer` and nowhere else.
 //!
-//! Absent: TLS (a proxy's or a private network's business, as with other operators' ports) and HTTP/2.
+//! Absent: HTTP/2.
 
 pub mod admin;
 mod dead_letters;
+mod door;
 mod metrics;
 mod patient;
 pub mod reply;
@@ -19,16 +21,19 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::exchange::Shards;
 use super::objects::Media;
 use super::push::Push;
 use super::status::{Phase, Status};
 use crate::limits::PLANE_CONNECTIONS_MAX;
+use crate::transport::tls::offer::Offer;
 use admin::AdminKey;
+use door::{Door, Opened};
 use patient::Patient;
 use reply::{Body, Problem};
 
@@ -105,10 +110,18 @@ impl Service {
     }
 }
 
-/// Serves until `stopped`, then lets requests end that are under way.
-pub async fn serve(listener: TcpListener, service: Rc<Service>, stopped: oneshot::Receiver<()>) {
+/// Serves until `stopped`, then lets requests end that are under way. With an offer of certificates TLS is spoken.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Offer>,
+    service: Rc<Service>,
+    stopped: oneshot::Receiver<()>,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(PLANE_CONNECTIONS_MAX));
+    let mut door = Door::new(tls);
+    // Handshakes under way are not requests: they end with it.
+    let (ending, ended) = watch::channel(());
     tokio::pin!(stopped);
     loop {
         let accepted = async {
@@ -128,27 +141,52 @@ pub async fn serve(listener: TcpListener, service: Rc<Service>, stopped: oneshot
                 continue;
             }
         };
-        let service = Rc::clone(&service);
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_PATIENCE)
-            .serve_connection(
-                TokioIo::new(Patient::new(stream)),
-                hyper::service::service_fn(move |request| {
-                    let service = Rc::clone(&service);
-                    async move { Ok::<_, Infallible>(service.answer(request).await) }
-                }),
-            );
-        let connection = graceful.watch(connection);
+        let (service, watcher) = (Rc::clone(&service), graceful.watcher());
+        let (opening, mut ended) = (door.open(stream), ended.clone());
         tokio::task::spawn_local(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let opened = tokio::select! {
+                opened = opening => opened,
+                _ = ended.changed() => return,
+            };
+            let result = match opened {
+                Ok(Opened::Clear(stream)) => attend(stream, Some(service), watcher).await,
+                Ok(Opened::Secure(stream)) => attend(stream, Some(service), watcher).await,
+                Ok(Opened::Astray(stream)) => attend(stream, None, watcher).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
                 tracing::debug!(%error, "a connection to the plane ended early");
             }
         });
     }
-    drop(listener);
+    drop((listener, ending));
     if tokio::time::timeout(END_PATIENCE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests to the plane are cut: they did not end in time");
     }
+}
+
+/// Answers what is asked on one connection. Without a service it is one in the clear where TLS is spoken, and is told so.
+async fn attend<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    stream: S,
+    service: Option<Rc<Service>>,
+    watcher: Watcher,
+) -> std::io::Result<()> {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .keep_alive(service.is_some())
+        .serve_connection(
+            TokioIo::new(Patient::new(stream)),
+            hyper::service::service_fn(move |request| {
+                let service = service.clone();
+                async move {
+                    Ok::<_, Infallible>(match service {
+                        Some(service) => service.answer(request).await,
+                        None => door::astray().into_response(),
+                    })
+                }
+            }),
+        );
+    watcher.watch(connection).await.map_err(std::io::Error::other)
 }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// How long a peer may take nothing of what it is sent; then the connection is cut. What a peer may be silent is
@@ -14,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The socket.
-pub(super) struct Patient<S = TcpStream> {
+pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -83,7 +82,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        // Over TLS there may be something to say before, and nobody who takes it.
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(context, outcome)
     }
 }
 

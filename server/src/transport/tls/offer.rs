@@ -18,7 +18,7 @@ use rustls::ServerConfig;
 
 /// One certificate, ready for every transport.
 pub struct Certificates {
-    /// For WebSocket over TLS: ALPN `http/1.1`, resumption by tickets that every shard can read.
+    /// For WebSocket over TLS, and for the operators' port: ALPN `http/1.1`, resumption by tickets that every shard can read.
     pub tcp: Arc<ServerConfig>,
     /// For QUIC: TLS 1.3, ALPN `ringwire/1` and `h3`. Early data is on; sessions are kept in a cache that all
     /// shards share, because a session that is taken out of it once makes a replayed flight harmless.
