@@ -27,7 +27,9 @@ use crate::config::Config;
 use crate::conversation::Conversations;
 use crate::fanout::mesh;
 use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
+use crate::plane::http::admin::AdminKey;
 use crate::plane::{self, Plane, Status, exchange, objects};
+use crate::session::auth::Authenticator;
 use crate::session::{Sessions, Terms};
 use crate::shard::Shard;
 use crate::site::{Places, Site};
@@ -87,16 +89,42 @@ impl BootError {
 /// Most shards there may be: their number travels in letters and file names.
 const SHARDS_MAX: u16 = 1024;
 
+/// What is read of files before anything else: cheap to refuse.
+struct Credentials {
+    authenticator: Authenticator,
+    admin_key: Option<AdminKey>,
+    keeper: Option<tls::Keeper>,
+    push: push::Prepared,
+}
+
+impl Credentials {
+    fn read(config: &Config, clock: Clock) -> Result<Self, BootError> {
+        Ok(Credentials {
+            authenticator: keys::authenticator(config)?,
+            admin_key: keys::admin_key(config)?,
+            keeper: config.tls.as_ref().map(|config| tls::Keeper::open(config, clock)).transpose()?,
+            push: push::prepare(config)?,
+        })
+    }
+}
+
+/// Looks at every key and certificate that the configuration names as the start does, and at nothing that a running
+/// server has: neither addresses nor the data directory.
+///
+/// # Errors
+/// What the start would say.
+pub fn check(config: &Config) -> Result<(), BootError> {
+    Credentials::read(config, Clock::start()).map(drop)
+}
+
 /// Serves until a signal or a failure ends it.
 ///
 /// # Errors
 /// Where it cannot start. Once it serves, a failure ends it with a message and a non-zero code.
 pub fn serve(config: Config) -> Result<ExitCode, BootError> {
     let clock = Clock::start();
-    let authenticator = keys::authenticator(&config)?;
-    let admin_key = keys::admin_key(&config)?;
-    let mut keeper = config.tls.as_ref().map(|config| tls::Keeper::open(config, clock)).transpose()?;
-    let pushing = push::prepare(&config)?;
+    let Credentials { authenticator, admin_key, mut keeper, push: pushing } =
+        Credentials::read(&config, clock)?;
     let shards = match config.shards {
         0 => u16::try_from(affinity::available()).unwrap_or(1).clamp(1, SHARDS_MAX),
         count => count.min(SHARDS_MAX),

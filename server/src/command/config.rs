@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::serve::{ServeArgs, configuration};
+use super::serve::{ServeArgs, configuration, log_to_stderr};
+use crate::boot;
 use crate::config::{default_toml, documentation};
 
 /// Check or document the configuration.
@@ -16,7 +17,8 @@ pub(super) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Say whether a server would start with these settings, and what they come to.
+    /// Say whether a server would start with these settings, the keys and certificates that they name included, and
+    /// what they come to.
     Check(ServeArgs),
     /// Print a configuration file with every setting and its default.
     Default,
@@ -28,6 +30,8 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode, String> {
     match &args.command {
         ConfigCommand::Check(args) => {
             let config = configuration(args).map_err(|fault| fault.to_string())?;
+            log_to_stderr(&config)?;
+            boot::check(&config).map_err(|error| error.to_string())?;
             println!("the configuration is valid: {config:#?}");
         }
         ConfigCommand::Default => print!("{}", default_toml()),

@@ -83,6 +83,12 @@ pub(super) fn configuration(args: &ServeArgs) -> Result<Config, ConfigFault> {
 
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, String> {
     let config = configuration(args).map_err(|fault| fault.to_string())?;
+    log_to_stderr(&config)?;
+    boot::serve(config).map_err(|error| error.to_string())
+}
+
+/// From here on what is logged is seen.
+pub(super) fn log_to_stderr(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| format!("log.level: \"{}\" is no filter: {error}", config.log))?;
     tracing_subscriber::fmt()
@@ -90,5 +96,5 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, String> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    boot::serve(config).map_err(|error| error.to_string())
+    Ok(())
 }

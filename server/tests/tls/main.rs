@@ -130,8 +130,19 @@ fn what_cannot_work_keeps_the_server_from_starting() {
     let good = Files::make(&data.path().join("good"), -1, 30);
     let other = Files::make(&data.path().join("other"), -1, 30);
     let expired = Files::make(&data.path().join("expired"), -30, -1);
+    let early = Files::make(&data.path().join("early"), 2, 30);
     let missing = data.path().join("missing.pem");
+    // Those that signed it come behind it, and not before.
+    let chain = data.path().join("chain.pem");
+    let both = [&other, &good].map(|files| std::fs::read_to_string(&files.certificate).unwrap());
+    std::fs::write(&chain, both.concat()).unwrap();
+    // Soon is not yet: it is said, and it starts.
+    let (code, said) = config_check(&Files::make(&data.path().join("soon"), -30, 3));
+    assert!(code == Some(0) && said.contains("expires on"), "{said}");
     for (certificate, key, named, words) in [
+        (&early.certificate, &early.key, &early.certificate, "is not valid before"),
+        (&chain, &good.key, &chain, "comes first there"),
+        (&good.certificate, &data.path().to_owned(), &data.path().to_owned(), "cannot read"),
         (&expired.certificate, &expired.key, &expired.certificate, "expired"),
         (&good.certificate, &other.key, &other.key, "is not the key of"),
         (&missing, &good.key, &missing, "cannot read"),
@@ -148,7 +159,23 @@ fn what_cannot_work_keeps_the_server_from_starting() {
         assert_eq!(refusal.code, Some(1), "{}", refusal.text);
         assert!(refusal.text.contains(words), "{}", refusal.text);
         assert!(refusal.text.contains(&*named.to_string_lossy()), "{}", refusal.text);
+        // Who asks before hears the same.
+        let (code, said) = config_check(&Files { certificate: certificate.clone(), key: key.clone() });
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(said, refusal.text);
     }
+    let (code, said) = config_check(&good);
+    assert!(code == Some(0) && said.is_empty(), "{said}");
+}
+
+/// Exit code and standard error of `ringwire config check`.
+fn config_check(files: &Files) -> (Option<i32>, String) {
+    let settings = files.settings();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ringwire"))
+        .args(["config", "check", "--set", &settings[0], "--set", &settings[1]])
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
