@@ -192,6 +192,17 @@ pub const QUIC_UNVALIDATED_MAX: usize = 128;
 /// QUIC connections in handshake, per shard; each holds some tens of kilobytes. More: refused.
 pub const QUIC_HANDSHAKES_MAX: usize = 2048;
 
+/// Bytes sent to an address in handshake that is not proven, for each that came from there (RFC 9000 §8.1). More: they
+/// wait for what comes next.
+pub const QUIC_UNPROVEN_TIMES: u64 = 3;
+
+/// Times that a connection may go on at another address at once, and how often another, milliseconds. Who is there is
+/// found out by a datagram or two of full length, however short what came from there was. More: what comes from yet
+/// another address is thrown away.
+pub const QUIC_MOVES_BURST: u32 = 16;
+/// See [`QUIC_MOVES_BURST`].
+pub const QUIC_MOVES_INTERVAL_MS: u64 = 2000;
+
 /// Bidirectional streams that a client may have: its own, and over WebTransport that of the request before it.
 /// More: the connection is closed.
 pub const QUIC_STREAMS_BIDI: u32 = 2;
@@ -386,6 +397,8 @@ pub struct Limits {
     pub presence_ttl_s: u32,
     /// See [`WATCHES_MAX`].
     pub watches_max: usize,
+    /// See [`QUIC_UNVALIDATED_MAX`].
+    pub quic_unvalidated_max: usize,
     /// How long one journal file takes records, milliseconds; `u64::MAX`: until it is full.
     pub segment_age_ms: u64,
 }
@@ -410,6 +423,7 @@ impl Default for Limits {
             stall_timeout_s: STALL_TIMEOUT_S,
             presence_ttl_s: PRESENCE_TTL_S,
             watches_max: WATCHES_MAX,
+            quic_unvalidated_max: QUIC_UNVALIDATED_MAX,
             segment_age_ms: u64::MAX,
         }
     }

@@ -34,6 +34,9 @@ pub enum Plant {
     /// Cursors are told and not kept.
     #[cfg(feature = "planted-bugs")]
     ForgetsCursors,
+    /// Nobody has to prove his address, however many there are that have not.
+    #[cfg(feature = "planted-bugs")]
+    AsksNobody,
 }
 
 impl Plant {
@@ -54,6 +57,8 @@ impl Plant {
         Plant::ShowsDeleted,
         #[cfg(feature = "planted-bugs")]
         Plant::ForgetsCursors,
+        #[cfg(feature = "planted-bugs")]
+        Plant::AsksNobody,
     ];
 }
 
@@ -75,6 +80,8 @@ impl fmt::Display for Plant {
             Plant::ShowsDeleted => "shows-deleted",
             #[cfg(feature = "planted-bugs")]
             Plant::ForgetsCursors => "forgets-cursors",
+            #[cfg(feature = "planted-bugs")]
+            Plant::AsksNobody => "asks-nobody",
         })
     }
 }

@@ -16,8 +16,9 @@ fn found(plant: Plant) -> (u64, Promise) {
 #[test]
 fn a_skipped_sync_is_found() {
     let (seed, promise) = found(Plant::SkippedSync);
-    // What is missing may be noticed as a hole in the journal first.
-    let fits = [Promise::Durability, Promise::Order, Promise::Contract, Promise::ExactlyOnce];
+    // What is missing may be noticed as a hole in the journal first, or be a cursor.
+    let fits =
+        [Promise::Durability, Promise::Order, Promise::Contract, Promise::ExactlyOnce, Promise::Receipts];
     assert!(fits.contains(&promise), "seed {seed}: {promise}");
 }
 
@@ -81,4 +82,11 @@ fn a_cursor_that_is_told_and_not_kept_is_found() {
 fn a_delivery_dropped_on_a_full_ring_is_found() {
     let (seed, promise) = found(Plant::DropOnFullRing);
     assert!([Promise::Order, Promise::Progress].contains(&promise), "seed {seed}: {promise}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn an_address_that_is_believed_is_found() {
+    let (seed, promise) = found(Plant::AsksNobody);
+    assert_eq!(promise, Promise::Bounds, "seed {seed}");
 }

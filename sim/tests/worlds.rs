@@ -54,6 +54,11 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("datagrams too long for their path", counts.too_wide),
         ("datagrams that came to another shard", counts.strays),
         ("datagrams of strangers", counts.from_strangers),
+        ("datagrams marked for congestion", counts.marked),
+        ("datagrams whose marks were wiped out", counts.bleached),
+        ("clients asked to prove their address", counts.retried),
+        ("connections of clients that had to", counts.proven),
+        ("resets of connections that a new process does not know", counts.resets),
         ("connections that went on at another address", counts.moves_survived),
     ] {
         assert!(often > 5, "{what}: {often} in {WORLDS} worlds");

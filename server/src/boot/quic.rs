@@ -55,6 +55,7 @@ pub(super) fn parts(
             shards,
             first_slot: config.connections_max,
             connections_max: config.connections_max,
+            unvalidated_max: config.limits.quic_unvalidated_max,
             frame_bytes_max: config.limits.frame_bytes_max,
             origins: config.origins.clone(),
             base: clock.base(),

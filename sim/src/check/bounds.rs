@@ -35,6 +35,8 @@ levels! {
     QuicConnections "QUIC connections of a shard",
     /// Of those.
     QuicHandshakes "QUIC connections in handshake",
+    /// Of those.
+    QuicUnproven "QUIC connections in handshake with an address that is not proven",
     /// For writing and reading.
     Files "files open at once",
     /// For the file thread.

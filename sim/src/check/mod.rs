@@ -6,6 +6,7 @@
 //! Conversations are numbered ([`Room`]) so that looking one up costs nothing.
 
 pub mod amendments;
+pub mod amplification;
 pub mod bounds;
 pub mod counts;
 pub mod devices;

@@ -100,6 +100,8 @@ pub struct Quic {
     brought: VecDeque<Brought>,
     /// The stream is read in its order; not so where that bug is planted.
     is_ordered: bool,
+    /// The server has said that it does not know the connection.
+    pub was_reset: bool,
     /// It has moved, and nothing has come since.
     pub has_moved: bool,
     /// Where the client is.
@@ -142,6 +144,7 @@ impl Quic {
             pages: BTreeMap::new(),
             brought: VecDeque::new(),
             is_ordered: manner.is_ordered,
+            was_reset: false,
             has_moved: false,
             path,
             epoch: 0,
@@ -211,7 +214,10 @@ impl Quic {
                         _ => {}
                     }
                 }
-                Event::ConnectionLost { reason } => self.brought.push_back(Brought::Lost(cause(reason))),
+                Event::ConnectionLost { reason } => {
+                    self.was_reset = matches!(reason, ConnectionError::Reset);
+                    self.brought.push_back(Brought::Lost(cause(reason)));
+                }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => {
                     while let Some(id) = self.connection.streams().accept(Dir::Uni) {
                         self.pages.insert(id, FrameReader::new(FRAME_BYTES_TAKEN));

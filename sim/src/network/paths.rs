@@ -1,6 +1,6 @@
 //! Where datagrams go between clients and the server: each at its own pace, or not at all.
 //!
-//! A path is one address of one client, towards the one address of the server. A client that moves has another one,
+//! A path is one address of somebody, towards the one address of the server. A client that moves has another one,
 //! and what is on its way on the former is for nobody. Which shard's socket gets a datagram follows from the address,
 //! as the kernel's hash does: mostly that is not the shard that has the connection.
 //!
@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::Dialler;
 use crate::random::mix;
 
 /// The server's one address.
@@ -28,14 +29,16 @@ pub struct PathId(pub u32);
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Path {
-    /// Whose address it is, by index.
-    pub client: usize,
+    /// Whose address it is; `None`: somebody's who only sends.
+    pub owner: Option<Dialler>,
     /// The address.
     pub address: SocketAddr,
     /// Time one way, microseconds, without what varies; to the server and to the client.
     pub delay_us: [u64; 2],
     /// The longest datagram that passes, bytes.
     pub width: usize,
+    /// Marks of congestion do not pass.
+    pub bleaches: bool,
     /// Nothing arrives any more, in either direction.
     pub is_silent: bool,
     /// Nothing arrives before this time.
@@ -54,14 +57,21 @@ pub struct Paths {
 
 impl Paths {
     /// A path from a host that nobody was at.
-    pub fn add(&mut self, client: usize, delay_us: [u64; 2], width: usize) -> PathId {
+    pub fn add(
+        &mut self,
+        owner: Option<Dialler>,
+        delay_us: [u64; 2],
+        width: usize,
+        bleaches: bool,
+    ) -> PathId {
         let host = Ipv4Addr::from(FIRST_HOST + self.hosts);
         self.hosts += 1;
         self.insert(Path {
-            client,
+            owner,
             address: SocketAddr::new(IpAddr::V4(host), 4000),
             delay_us,
             width,
+            bleaches,
             is_silent: false,
             held_until_us: 0,
             cut_us: 0,
@@ -116,8 +126,9 @@ mod tests {
     #[test]
     fn every_path_has_an_address_of_its_own_and_a_port_changes_alone() {
         let mut paths = Paths::default();
-        let first = paths.add(3, [1, 2], 1300);
-        let second = paths.add(3, [1, 2], 1300);
+        let owner = Some(Dialler::Client(3));
+        let first = paths.add(owner, [1, 2], 1300, false);
+        let second = paths.add(owner, [1, 2], 1300, false);
         let third = paths.add_port(first);
         let addresses = [first, second, third].map(|id| paths.get(id).address);
         assert_eq!(addresses.map(|address| paths.find(address)), [Some(first), Some(second), Some(third)]);
@@ -131,7 +142,7 @@ mod tests {
         let mut paths = Paths::default();
         let mut got = [0; 4];
         for _ in 0..100 {
-            let path = paths.add(0, [0, 0], 1200);
+            let path = paths.add(None, [0, 0], 1200, false);
             got[socket_of(paths.get(path).address, 4)] += 1;
         }
         assert!(got.iter().all(|count| *count > 5), "{got:?}");

@@ -103,7 +103,7 @@ impl World {
         });
         let offer = trust::offer();
         let mut quics: VecDeque<Quic> =
-            (0..shards).filter_map(|shard| self.quic_of(&offer, shard, shards)).collect();
+            (0..shards).filter_map(|shard| self.new_quic(&offer, shard, shards)).collect();
         let sealed = Arc::new(AtomicBool::new(true));
         let meshes = mesh::meshes(shards, &settings.limits);
         let seats = meshes
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// QUIC of a shard, where anybody speaks it. The secret is the same in every process, as where it is kept.
-    fn quic_of(&self, offer: &Offer, shard: u16, shards: u16) -> Option<Quic> {
+    fn new_quic(&self, offer: &Offer, shard: u16, shards: u16) -> Option<Quic> {
         let settings = &self.settings;
         if settings.datagrams.share == 0 {
             return None;
@@ -172,11 +172,19 @@ impl World {
             shards,
             first_slot: CONNECTIONS_MAX,
             connections_max: settings.connections_max,
+            unvalidated_max: settings.limits.quic_unvalidated_max,
             frame_bytes_max: settings.limits.frame_bytes_max,
             origins: Vec::new(),
             base: base(),
         };
-        Some(Quic::new(setup).expect("the configuration speaks QUIC"))
+        let quic = Quic::new(setup).expect("the configuration speaks QUIC");
+        #[cfg(feature = "planted-bugs")]
+        let quic = {
+            let mut quic = quic;
+            quic.asks_nobody = self.plant == Some(crate::plant::Plant::AsksNobody);
+            quic
+        };
+        Some(quic)
     }
 
     /// A checkpoint is made some time after segments were sealed.

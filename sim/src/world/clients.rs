@@ -15,7 +15,7 @@ use super::{Event, Stage, World};
 use crate::check::exactly_once::Outcome;
 use crate::check::{Promise, Room, Verdict};
 use crate::client::{Asked, Client, Standing};
-use crate::network::{Chunk, Side, SocketId};
+use crate::network::{Chunk, Dialler, Side, SocketId};
 
 impl World {
     /// A client enters the world.
@@ -68,7 +68,7 @@ impl World {
             return Ok(());
         }
         if self.clients[client].quic.is_some() {
-            return self.serve_quic(client);
+            return self.serve_client_quic(client);
         }
         let now = self.client_now();
         while let Some((id, _)) = self.clients[client].socket {
@@ -135,7 +135,7 @@ impl World {
                 break;
             }
         }
-        self.flush_quic(client);
+        self.flush_quic(Dialler::Client(client));
         self.set_timer(client);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! How connections come about.
 
+use ringwire_protocol::UserId;
+
 use super::listen::Line;
 use super::{Event, Stage, World};
 use crate::check::Verdict;
@@ -16,20 +18,6 @@ impl World {
         let (first, last) = network.delay_us;
         let random = &mut self.random.network;
         let delay_us = [random.within(first..=last), random.within(first..=last)];
-        let (user, origin, life) = match dialler {
-            Dialler::Client(client) => {
-                let client = &self.clients[client];
-                (client.user, client.origin, client.life)
-            }
-            Dialler::Intruder(intruder) => {
-                let intruder = &self.intruders[intruder];
-                (intruder.user, intruder.origin, intruder.life)
-            }
-            Dialler::Onlooker(onlooker) => {
-                let onlooker = &self.onlookers[onlooker];
-                (onlooker.user, onlooker.origin, 0)
-            }
-        };
         let (up, down) = match self.stage {
             Stage::Active => (network.window_up, network.window_down),
             _ => (HEALTHY_WINDOW, HEALTHY_WINDOW),
@@ -44,12 +32,32 @@ impl World {
             is_silent: false,
             held_until_us: 0,
         });
-        self.lines.push(Line::new(user, origin, life));
-        self.checks.typing.on_dialled(user, self.now_us);
-        self.counts.dials += 1;
+        let user = self.add_line(dialler, Line::new);
         self.trace.note(self.now_us, "dial", u64::from(id.0), user.as_bytes()[0].into());
         self.plan(delay_us[0], Event::Dial(id));
         id
+    }
+
+    /// The line of a new connection: who it is that speaks there.
+    pub(super) fn add_line(&mut self, dialler: Dialler, line: fn(UserId, u64, u32) -> Line) -> UserId {
+        let (user, origin, life) = match dialler {
+            Dialler::Client(client) => {
+                let client = &self.clients[client];
+                (client.user, client.origin, client.life)
+            }
+            Dialler::Intruder(intruder) => {
+                let intruder = &self.intruders[intruder];
+                (intruder.user, intruder.origin, intruder.life)
+            }
+            Dialler::Onlooker(onlooker) => {
+                let onlooker = &self.onlookers[onlooker];
+                (onlooker.user, onlooker.origin, 0)
+            }
+        };
+        self.lines.push(line(user, origin, life));
+        self.checks.typing.on_dialled(user, self.now_us);
+        self.counts.dials += 1;
+        user
     }
 
     /// The wish reaches the server: some shard takes it, if any takes connections.
@@ -119,7 +127,7 @@ impl World {
         self.settings.network.short = 0;
         let datagrams = &mut self.settings.datagrams;
         (datagrams.loss, datagrams.double, datagrams.damage) = (0, 0, 0);
-        datagrams.strangers = 0;
+        (datagrams.strangers, datagrams.congestion) = (0, 0);
         let was_narrow = std::mem::replace(&mut datagrams.window, u32::MAX) != u32::MAX;
         self.paths.release(now_us);
         // A window of QUIC cannot be widened: whoever has a narrow one comes again.

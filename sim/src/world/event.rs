@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ringwire_driver::{ConnectionId, FileId, Job};
 
 use crate::disk::Inode;
-use crate::network::{PathId, Side, SocketId};
+use crate::network::{Dialler, PathId, Side, SocketId};
 
 /// Something that happens at its time.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ pub enum Event {
         /// What it is.
         bytes: Bytes,
     },
-    /// A deadline of a client's QUIC, if it is still the one that was set.
+    /// A deadline of somebody's QUIC, if it is still the one that was set.
     QuicWake {
-        /// Which client.
-        client: usize,
+        /// Whose.
+        whose: Dialler,
         /// Which deadline; an earlier one is void.
         version: u32,
     },

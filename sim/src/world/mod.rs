@@ -27,6 +27,7 @@ mod look;
 mod onlookers;
 mod process;
 mod queue;
+mod quic;
 mod retire;
 mod settings;
 mod sockets;
@@ -44,6 +45,7 @@ pub use settings::Settings;
 pub use trace::Trace;
 
 use crate::check::amendments::Amendments;
+use crate::check::amplification::Amplification;
 use crate::check::bounds::Bounds;
 use crate::check::counts::Counts as CountsCheck;
 use crate::check::devices::Devices;
@@ -170,6 +172,16 @@ pub struct Counts {
     pub strays: u64,
     /// Datagrams that strangers sent.
     pub from_strangers: u64,
+    /// Datagrams that were marked for congestion.
+    pub marked: u64,
+    /// Datagrams whose marks were wiped out.
+    pub bleached: u64,
+    /// Clients asked to prove their address.
+    pub retried: u64,
+    /// QUIC connections of clients that came about where everybody is asked.
+    pub proven: u64,
+    /// Clients told by a reset that the server has no such connection any more.
+    pub resets: u64,
     /// Times that somebody moved to another address.
     pub moves: u64,
     /// Connections that went on after one.
@@ -200,7 +212,8 @@ impl Counts {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
-            quic_dials quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers moves moves_survived);
+            quic_dials quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers
+            marked bleached retried proven resets moves moves_survived);
     }
 }
 
@@ -223,6 +236,7 @@ struct Checks {
     receipts: Receipts,
     retention: Retention,
     bounds: Bounds,
+    amplification: Amplification,
     progress: Progress,
     presence: Presence,
     counts: CountsCheck,
@@ -243,7 +257,7 @@ pub struct World {
     stage: Stage,
     network: Network,
     paths: Paths,
-    /// The last number of a deadline of a client's QUIC.
+    /// The last number of a deadline of somebody's QUIC.
     quic_wakes: u32,
     /// What each socket was sent, by its number.
     lines: Vec<Line>,
@@ -313,6 +327,7 @@ impl World {
                 receipts: Receipts::default(),
                 retention: Retention::new(settings.retention, settings.rooms, rooms),
                 bounds: Bounds::default(),
+                amplification: Amplification::default(),
                 progress: Progress::default(),
                 presence: Presence::default(),
                 counts: CountsCheck::default(),
@@ -389,7 +404,7 @@ impl World {
             Event::Datagram { path, to, ecn, sent_us, bytes } => {
                 self.on_datagram(path, to, ecn, sent_us, bytes)
             }
-            Event::QuicWake { client, version } => self.on_quic_wake(client, version),
+            Event::QuicWake { whose, version } => self.on_quic_wake(whose, version),
             Event::Move => self.on_move(),
             Event::Act { client } => self.on_act(client),
             Event::Thaw { client } => self.on_thaw(client),

@@ -127,6 +127,7 @@ impl World {
         counts.strays += quic.strays;
         counts.quic_refused += quic.refused;
         counts.quic_overdue += quic.overdue;
+        counts.retried += quic.retried;
         counts.from_memory += seat.shard.conversations().counters.published_from_memory;
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ringwire::limits::Limits;
+use ringwire::limits::{Limits, QUIC_UNVALIDATED_MAX};
 use ringwire::store::retention::{Kept, Rules};
 use ringwire_client::limits::Limits as ClientLimits;
 use ringwire_store::CheckpointConfig;
@@ -80,6 +80,10 @@ pub struct DatagramSettings {
     pub damage: u64,
     /// After one in so many to the server, somebody else sends the same or noise; 0: nobody does.
     pub strangers: u64,
+    /// One in so many that says that it may be marked meets congestion and is; 0: none.
+    pub congestion: u64,
+    /// One path in so many wipes such marks out; 0: none.
+    pub bleach: u64,
     /// The longest that pass a path, bytes; drawn for each.
     pub widths: [usize; 2],
     /// Bytes of a stream that a client takes ahead.
@@ -157,7 +161,7 @@ impl Settings {
     /// Draws a world.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed, "settings");
-        let limits = limits(random);
+        let limits = Limits { quic_unvalidated_max: unvalidated_max(seed), ..limits(random) };
         let clients = random.within(2..=7) as usize;
         let active_us = random.within(1_500..=8_000) * 1_000;
         let acts = random.within(40..=180);
@@ -237,7 +241,13 @@ fn limits(random: &mut Random) -> Limits {
         presence_ttl_s: random.within(1..=4) as u32,
         watches_max: random.pick(&[64, 1000]),
         segment_age_ms: random.pick(&[u64::MAX, u64::MAX, u64::MAX, 50, 400]),
+        ..Limits::default()
     }
+}
+
+/// In some worlds everybody has to prove his address, in some all but one, in most nobody.
+fn unvalidated_max(seed: u64) -> usize {
+    Random::new(seed, "proofs").pick(&[QUIC_UNVALIDATED_MAX, QUIC_UNVALIDATED_MAX, 0, 1])
 }
 
 fn client_limits(random: &mut Random) -> ClientLimits {
@@ -280,6 +290,8 @@ fn datagrams(random: &mut Random, active_us: u64) -> DatagramSettings {
         double: random.pick(&[0, 50, 5]),
         damage: random.pick(&[0, 0, 100, 10]),
         strangers: random.pick(&[0, 40, 5]),
+        congestion: random.pick(&[0, 50, 5]),
+        bleach: random.pick(&[0, 0, 4, 1]),
         widths: random.pick(&widths),
         window: random.pick(&[600, 5_000, u32::MAX, u32::MAX]),
         move_us: active_us / random.pick(&[1, 5, 20]),

@@ -184,7 +184,7 @@ impl World {
         }
         payloads.clear();
         operations.payloads = payloads;
-        self.send_datagrams(&mut operations.datagrams);
+        self.send_datagrams(&mut operations.datagrams)?;
         for operation in operations.rest.drain(..) {
             match operation {
                 Operation::Close { connection } => self.close(epoch, shard, connection),
@@ -240,6 +240,7 @@ impl World {
             (Level::KnownConnections, known, live + on_quic),
             (Level::QuicConnections, on_quic, connections_max),
             (Level::QuicHandshakes, in_handshake, on_quic),
+            (Level::QuicUnproven, quic.unproven as usize, limits.quic_unvalidated_max),
             (Level::Connections, live, connections_max),
             (Level::Files, files, FILES_MAX),
             (Level::Jobs, jobs, JOBS_MAX),

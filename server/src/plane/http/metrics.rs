@@ -68,6 +68,11 @@ const METRICS: &[Metric] = &[
     counter("ringwire_quic_strays_dropped_total", "Of those, thrown away because it is behind.", |s| {
         s.quic.strays_dropped
     }),
+    counter(
+        "ringwire_quic_moves_refused_total",
+        "Datagrams thrown away because their connection has moved too often.",
+        |s| s.quic.moves_refused,
+    ),
     gauge("ringwire_sessions", "Sessions signed in now.", |s| s.sessions.signed_in),
     counter("ringwire_tls_handshakes_total", "TLS handshakes with certificate and signature.", |s| {
         s.sessions.tls_full

@@ -16,7 +16,7 @@ use super::peer::Peer;
 use super::{Quic, put, settings};
 use crate::clock::Now;
 use crate::fanout::letter::ShardIndex;
-use crate::limits::{QUIC_HANDSHAKES_MAX, QUIC_UNVALIDATED_MAX};
+use crate::limits::QUIC_HANDSHAKES_MAX;
 
 /// A datagram that came to another shard's socket.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Quic {
 
     fn on_datagram(&mut self, instant: Instant, path: Path, datagram: BytesMut) {
         self.scratch.clear();
+        let bytes = datagram.len();
         let ecn = EcnCodepoint::from_bits(path.ecn);
         let scratch = &mut self.scratch;
         match self.endpoint.handle(instant, path.peer, path.local_ip, ecn, datagram, scratch) {
@@ -83,20 +84,31 @@ impl Quic {
             Some(DatagramEvent::Response(transmit)) => put(&mut self.out, &transmit, &self.scratch),
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let index = handle.0 as u32;
-                if let Some(peer) = self.peers.get_mut(handle.0).and_then(Option::as_deref_mut) {
-                    peer.connection.handle_event(event);
-                    self.touch(index);
-                    self.attend(instant, index);
+                let now_ms = self.age_ms(instant);
+                let Some(peer) = self.peers.get_mut(handle.0).and_then(Option::as_deref_mut) else { return };
+                let was_at = peer.connection.remote_address();
+                if !peer.may_come_from(path.peer, now_ms) {
+                    self.counters.moves_refused += 1;
+                    return;
                 }
+                peer.came_bytes += bytes as u64;
+                peer.connection.handle_event(event);
+                peer.on_moved(was_at, now_ms);
+                self.touch(index);
+                self.attend(instant, index);
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.on_incoming(instant, incoming),
+            Some(DatagramEvent::NewConnection(incoming)) => self.on_incoming(instant, incoming, bytes),
         }
     }
 
-    fn on_incoming(&mut self, instant: Instant, incoming: Incoming) {
+    /// Somebody wants to connect, by a datagram of that length.
+    fn on_incoming(&mut self, instant: Instant, incoming: Incoming, bytes: usize) {
         let is_validated = incoming.remote_address_validated();
         self.scratch.clear();
-        if !is_validated && self.unvalidated >= QUIC_UNVALIDATED_MAX {
+        let has_room = self.counters.unproven < self.setup.unvalidated_max as u64;
+        #[cfg(feature = "planted-bugs")]
+        let has_room = has_room || self.asks_nobody;
+        if !is_validated && !has_room {
             self.counters.retried += 1;
             return match self.endpoint.retry(incoming, &mut self.scratch) {
                 Ok(transmit) => put(&mut self.out, &transmit, &self.scratch),
@@ -112,7 +124,23 @@ impl Quic {
         let peer_address = incoming.remote_address();
         let server = self.newest_server();
         match self.endpoint.accept(incoming, instant, &mut self.scratch, Some(server)) {
-            Ok((handle, connection)) => self.begin(instant, handle.0, connection, peer_address, is_validated),
+            Ok((handle, connection)) => {
+                let age_ns = u64::try_from(self.age(instant).as_nanos()).unwrap_or(u64::MAX);
+                let patience_ns = u64::from(self.setup.patience.handshake_s) * 1_000_000_000;
+                let until_ns = age_ns.saturating_add(patience_ns);
+                let (slot, generation) = self.place(handle.0);
+                let id = ConnectionId { slot: self.setup.first_slot + slot, generation };
+                let mut peer = Peer::new(
+                    id,
+                    connection,
+                    peer_address,
+                    is_validated,
+                    until_ns,
+                    self.setup.frame_bytes_max,
+                );
+                peer.came_bytes = bytes as u64;
+                self.begin(instant, slot, peer, is_validated);
+            }
             Err(error) => {
                 tracing::debug!(peer = %peer_address, cause = %error.cause, "no QUIC connection");
                 if let Some(transmit) = error.response {
@@ -136,29 +164,21 @@ impl Quic {
         Arc::clone(&self.server)
     }
 
-    fn begin(
-        &mut self,
-        instant: Instant,
-        at: usize,
-        connection: quinn_proto::Connection,
-        address: SocketAddr,
-        is_validated: bool,
-    ) {
-        if at >= self.peers.len() {
-            self.peers.resize_with(at + 1, || None);
-            self.generations.resize(at + 1, 0);
+    /// Room for the connection that the endpoint calls so: its index, and which one this is there.
+    fn place(&mut self, handle: usize) -> (u32, u32) {
+        if handle >= self.peers.len() {
+            self.peers.resize_with(handle + 1, || None);
+            self.generations.resize(handle + 1, 0);
         }
-        let index = at as u32;
-        let id = ConnectionId { slot: self.setup.first_slot + index, generation: self.generations[at] };
-        let age = instant.saturating_duration_since(self.setup.base).as_nanos();
-        let patience_ns = u64::from(self.setup.patience.handshake_s) * 1_000_000_000;
-        let until_ns = u64::try_from(age).unwrap_or(u64::MAX).saturating_add(patience_ns);
-        let peer = Peer::new(id, connection, address, is_validated, until_ns, self.setup.frame_bytes_max);
-        self.peers[at] = Some(Box::new(peer));
+        (handle as u32, self.generations[handle])
+    }
+
+    fn begin(&mut self, instant: Instant, index: u32, peer: Peer, is_validated: bool) {
+        self.peers[index as usize] = Some(Box::new(peer));
         self.counters.accepted += 1;
         self.counters.connections += 1;
         self.counters.handshakes += 1;
-        self.unvalidated += usize::from(!is_validated);
+        self.counters.unproven += u64::from(!is_validated);
         self.touch(index);
         self.attend(instant, index);
     }

@@ -13,8 +13,8 @@
 //! Owner: the shard. Lifetime: the process; a connection lives from its first datagram until QUIC has drained it,
 //! the session on it from its first stream until either side closes.
 //!
-//! Invariants. Q-1: nobody is sent more than three times what came from an address that is not proven (quinn-proto
-//! counts). Q-2: connections in handshake are bounded, and beyond a lower bound an address has to prove itself
+//! Invariants. Q-1: nobody is sent more than three times what came from an address that is not proven; who may have
+//! moved is asked with a datagram or two, whatever came, and how often that happens is bounded. Q-2: connections in handshake are bounded, and beyond a lower bound an address has to prove itself
 //! before it costs memory. Q-3: what a peer can make us keep is bounded by the windows in `limits`. Q-4: an idle
 //! connection costs one entry in an ordered set and no turn.
 //!
@@ -75,13 +75,15 @@ pub enum Event {
     Lost(ConnectionId),
 }
 
-/// What QUIC counts; all since the process started, but for the first two.
+/// What QUIC counts; all since the process started, but for the first three.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Connections now, those in handshake and those that drain included.
     pub connections: u64,
     /// Of those, in handshake.
     pub handshakes: u64,
+    /// Of those, from addresses that are not proven.
+    pub unproven: u64,
     /// Connections begun.
     pub accepted: u64,
     /// Connections refused, because there are as many as there may be.
@@ -98,6 +100,8 @@ pub struct Counters {
     pub strays: u64,
     /// Of those, thrown away because that shard is behind.
     pub strays_dropped: u64,
+    /// Datagrams thrown away because their connection has moved too often.
+    pub moves_refused: u64,
 }
 
 /// What a shard's QUIC begins with.
@@ -116,6 +120,8 @@ pub struct Setup {
     pub first_slot: u32,
     /// Connections at a time.
     pub connections_max: u32,
+    /// See [`crate::limits::QUIC_UNVALIDATED_MAX`].
+    pub unvalidated_max: usize,
     /// Longest frame, bytes.
     pub frame_bytes_max: usize,
     /// Origins of pages that may connect; empty: any.
@@ -142,8 +148,10 @@ pub struct Quic {
     events: VecDeque<Event>,
     out: Datagrams,
     scratch: Vec<u8>,
-    unvalidated: usize,
     draining: bool,
+    /// Nobody has to prove an address: a bug for the simulation to find.
+    #[cfg(feature = "planted-bugs")]
+    pub asks_nobody: bool,
     /// What happened, for the operator.
     pub counters: Counters,
 }
@@ -176,10 +184,20 @@ impl Quic {
             events: VecDeque::new(),
             out: Datagrams::default(),
             scratch: Vec::new(),
-            unvalidated: 0,
             draining: false,
+            #[cfg(feature = "planted-bugs")]
+            asks_nobody: false,
             counters: Counters::default(),
         })
+    }
+
+    /// The shards' monotonic clock at that time.
+    fn age(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.setup.base)
+    }
+
+    fn age_ms(&self, instant: Instant) -> u64 {
+        u64::try_from(self.age(instant).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn instant(&self, now: Now) -> Instant {
@@ -395,10 +413,14 @@ impl Quic {
         let Some(peer) = self.peers[index as usize].as_deref_mut() else { return false };
         for _ in 0..QUIC_TRANSMITS_PER_TURN {
             self.scratch.clear();
-            let Some(transmit) = peer.connection.poll_transmit(instant, SEGMENTS_MAX, &mut self.scratch)
-            else {
+            let segments = peer.segments_allowed(SEGMENTS_MAX);
+            if segments == 0 {
+                return false;
+            }
+            let Some(transmit) = peer.connection.poll_transmit(instant, segments, &mut self.scratch) else {
                 return false;
             };
+            peer.sent_bytes += transmit.size as u64;
             put(&mut self.out, &transmit, &self.scratch);
         }
         true

@@ -14,6 +14,8 @@ use super::deadlines::Scheduled;
 use super::pages::Pages;
 use super::web::{Outcome, Web};
 use super::{Event, Quic};
+use crate::limits::{QUIC_MOVES_BURST, QUIC_MOVES_INTERVAL_MS, QUIC_UNPROVEN_TIMES};
+use crate::pace::Pace;
 
 /// Bytes that one read takes: a turn's frames of nearly every client.
 const READ_BYTES: usize = 16 * 1024;
@@ -36,8 +38,14 @@ pub(super) struct Peer {
     pub(super) connection: Connection,
     pub(super) id: ConnectionId,
     pub(super) stage: Stage,
-    /// Where it began; it may have moved since.
+    /// Where it began, and has proven to be; it may have moved since.
     address: SocketAddr,
+    /// How often it has moved.
+    moves: Pace,
+    /// Bytes that came for it, and that it was sent.
+    pub(super) came_bytes: u64,
+    /// See there.
+    pub(super) sent_bytes: u64,
     /// HTTP/3, where that is spoken.
     pub(super) web: Option<Box<Web>>,
     /// The client's stream.
@@ -74,6 +82,9 @@ impl Peer {
             id,
             stage: Stage::Waiting,
             address,
+            moves: Pace::default(),
+            came_bytes: 0,
+            sent_bytes: 0,
             web: None,
             live: None,
             has_ended: false,
@@ -87,6 +98,31 @@ impl Peer {
             is_touched: false,
             is_handshaking: true,
             is_validated,
+        }
+    }
+
+    /// How many datagrams it may be sent at once, of those wanted: as many as came pays for, until it is clear that
+    /// somebody is there. quinn-proto counts, too, and lets the last one exceed what there is.
+    pub(super) fn segments_allowed(&self, wanted: usize) -> usize {
+        if !self.is_handshaking || self.is_validated {
+            return wanted;
+        }
+        let bytes = (QUIC_UNPROVEN_TIMES * self.came_bytes).saturating_sub(self.sent_bytes);
+        wanted.min((bytes / u64::from(self.connection.current_mtu())) as usize)
+    }
+
+    /// Whether a datagram from this address may be looked at. Where it began it may always be.
+    pub(super) fn may_come_from(&self, address: SocketAddr, now_ms: u64) -> bool {
+        address == self.connection.remote_address()
+            || address == self.address
+            || self.moves.wait_ms(now_ms, QUIC_MOVES_INTERVAL_MS, QUIC_MOVES_BURST) == 0
+    }
+
+    /// A datagram was looked at; before that it was there.
+    pub(super) fn on_moved(&mut self, was_at: SocketAddr, now_ms: u64) {
+        let address = self.connection.remote_address();
+        if address != was_at && address != self.address {
+            self.moves.take(now_ms, QUIC_MOVES_INTERVAL_MS, QUIC_MOVES_BURST);
         }
     }
 
@@ -235,7 +271,7 @@ impl Quic {
         let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
         if std::mem::replace(&mut peer.is_handshaking, false) {
             self.counters.handshakes -= 1;
-            self.unvalidated -= usize::from(!peer.is_validated);
+            self.counters.unproven -= u64::from(!peer.is_validated);
         }
     }
 

@@ -23,17 +23,28 @@ use crate::transport::tls::offer::Certificates;
 
 const SLOT: u32 = 1000;
 
-/// One certificate for all tests: to make one takes longer than a test.
-fn certificate() -> &'static (CertificateDer<'static>, Vec<u8>) {
-    static CERTIFICATE: OnceLock<(CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
-    CERTIFICATE.get_or_init(|| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("it is made");
-        (made.cert.der().clone(), made.signing_key.serialize_der())
-    })
+/// A certificate and its key.
+type Pair = (CertificateDer<'static>, Vec<u8>);
+
+/// One certificate for nearly all tests: to make one takes longer than a test.
+fn certificate() -> &'static Pair {
+    static CERTIFICATE: OnceLock<Pair> = OnceLock::new();
+    CERTIFICATE.get_or_init(|| certificate_for(0))
+}
+
+/// One with so many names beside the one that is used.
+fn certificate_for(others: usize) -> Pair {
+    let others = (0..others).map(|nth| format!("host-{nth}.example"));
+    let names: Vec<String> = std::iter::once("localhost".to_owned()).chain(others).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("it is made");
+    (made.cert.der().clone(), made.signing_key.serialize_der())
 }
 
 fn offer() -> Offer {
-    let (certificate, key) = certificate();
+    offer_of(certificate())
+}
+
+fn offer_of((certificate, key): &Pair) -> Offer {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -49,8 +60,12 @@ fn offer() -> Offer {
 }
 
 fn client_config(protocol: &str) -> ClientConfig {
+    client_config_for(protocol, certificate())
+}
+
+fn client_config_for(protocol: &str, (certificate, _): &Pair) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate().0.clone()).unwrap();
+    roots.add(certificate.clone()).unwrap();
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -100,6 +115,7 @@ fn setup(offer: Offer, shard: ShardIndex) -> Setup {
         shards: 2,
         first_slot: SLOT,
         connections_max: 3000,
+        unvalidated_max: limits::QUIC_UNVALIDATED_MAX,
         frame_bytes_max: 64 * 1024,
         origins: vec!["https://app.example".to_owned()],
         base: base(),

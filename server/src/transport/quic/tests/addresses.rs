@@ -75,7 +75,7 @@ fn spoofed_initials_cost_bounded_memory_and_are_answered_by_at_most_three_times_
     assert_eq!(world.read_all(id), b"x");
     world.pass(30_000, &mut []);
     assert_eq!(world.quic.counters.handshakes, 0, "and those who never answer are forgotten");
-    assert_eq!(world.quic.unvalidated, 0);
+    assert_eq!(world.quic.counters.unproven, 0);
 }
 
 #[test]
@@ -95,4 +95,63 @@ fn garbage_is_answered_by_less_than_it_is_and_leaves_nothing() {
     assert_eq!(world.quic.counters.connections, 0);
     assert!(world.out_bytes < world.in_bytes, "{} for {}", world.out_bytes, world.in_bytes);
     assert!(world.events.is_empty());
+}
+
+#[test]
+fn a_long_certificate_waits_for_what_pays_for_it() {
+    let long = certificate_for(300);
+    assert!(long.0.len() > 4000, "{}", long.0.len());
+    let mut world = World::of(Quic::new(setup(offer_of(&long), 0)).unwrap());
+    let mut client = world.connect(1, &client_config_for("ringwire/1", &long));
+    for datagram in client.flush(world.instant()) {
+        world.receive(client.address, &datagram);
+    }
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        answers.extend(world.flush());
+        world.now.monotonic_ns += 50_000_000;
+        world.quic.on_time(world.now);
+    }
+    let sent: usize = answers.iter().map(|(_, datagram)| datagram.len()).sum();
+    assert!(sent > world.in_bytes && sent <= 3 * world.in_bytes, "{sent} bytes for {}", world.in_bytes);
+    for (_, datagram) in answers {
+        let instant = world.instant();
+        client.receive(instant, &datagram);
+    }
+    world.pass(2_000, &mut [&mut client]);
+    let stream = client.open(Dir::Bi);
+    client.connection.send_stream(stream).write(b"here I am").unwrap();
+    world.exchange(&mut [&mut client]);
+    let id = world.opened();
+    assert_eq!(world.read_all(id), b"here I am");
+}
+
+#[test]
+fn who_seems_to_move_without_end_is_followed_a_few_times() {
+    let mut world = World::new();
+    let (mut client, stream, id) = world.session(1, b"one,");
+    let mut heard = world.read_all(id);
+    let (home, mut sent_bytes) = (client.address, 0);
+    for nth in 0..400 {
+        client.connection.ping();
+        for datagram in client.flush(world.instant()) {
+            world.receive(address(1000 + nth), &datagram);
+        }
+        let strangers = world.flush().into_iter().filter(|(to, _)| *to != home);
+        sent_bytes += strangers.map(|(_, datagram)| datagram.len()).sum::<usize>();
+        world.now.monotonic_ns += 1_000_000;
+    }
+    let moves = 1 + limits::QUIC_MOVES_BURST as usize;
+    assert!((1..=moves * 2 * 1500).contains(&sent_bytes), "{sent_bytes} bytes to who never answered");
+    assert!(world.quic.counters.moves_refused > 300);
+    // Where it has proven to be it is heard all the same, and after a while it may move again.
+    client.connection.send_stream(stream).write(b"two,").unwrap();
+    world.pass(10_000, &mut [&mut client]);
+    heard.extend(world.read_all(id));
+    client.address = address(3000);
+    client.connection.send_stream(stream).write(b"three").unwrap();
+    world.pass(2_000, &mut [&mut client]);
+    heard.extend(world.read_all(id));
+    assert_eq!(heard, b"one,two,three");
+    assert!(!world.has(|event| matches!(event, Event::Lost(_))));
 }
