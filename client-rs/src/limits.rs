@@ -32,6 +32,9 @@ pub const CONVERSATIONS_MAX: usize = ringwire_protocol::limits::CURSORS_MAX;
 pub const FILL_PAGE_MESSAGES_MAX: u16 = 256;
 /// Bytes after which no further frame joins a WebSocket message. One frame may be larger by itself.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of publishes sent before `Welcome`: what a path takes at once from somebody it does not know yet. What is beyond
+/// waits one round trip.
+pub const EARLY_BYTES_MAX: usize = 8 * 1024;
 /// The largest frame taken from a server, whatever it said that it takes itself.
 pub const FRAME_BYTES_TAKEN: usize = 1024 * 1024;
 /// The largest WebSocket message taken: what a server joins for one client that was slow for a moment.
@@ -129,6 +132,7 @@ const _: () =
 const _: () = assert!(FILL_PAGE_MESSAGES_MAX <= ringwire_protocol::limits::PAGE_MESSAGES_MAX);
 const _: () = assert!(FLIGHT_MAX as u64 <= ringwire_protocol::limits::DEDUPLICATION_WINDOW);
 const _: () = assert!(FRAME_BYTES_TAKEN <= MESSAGE_BYTES_TAKEN);
+const _: () = assert!(EARLY_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX <= OUTPUT_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX <= ringwire_protocol::limits::FRAME_BYTES_MAX);
 const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());
@@ -165,6 +169,8 @@ pub struct Limits {
     pub fill_page_messages_max: u16,
     /// Bytes after which no further frame joins a WebSocket message.
     pub batch_bytes_max: usize,
+    /// Bytes of publishes sent before `Welcome`; the others wait for it.
+    pub early_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -181,6 +187,7 @@ impl Default for Limits {
             conversations_max: CONVERSATIONS_MAX,
             fill_page_messages_max: FILL_PAGE_MESSAGES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
+            early_bytes_max: EARLY_BYTES_MAX,
         }
     }
 }

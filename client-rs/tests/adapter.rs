@@ -64,11 +64,14 @@ async fn a_broken_connection_is_resumed_without_anybody_noticing() {
     // Meanwhile two were published; live ones come before the page does.
     peer.joined(0, "r", 3, 0).await;
     peer.message("r", 4).await;
-    let mut publishes = Vec::new();
-    while publishes.len() < 2 {
+    let (mut publishes, mut is_filled) = (Vec::new(), false);
+    while publishes.len() < 2 || !is_filled {
         match peer.next().await {
             Sent::Publish { number, .. } => publishes.push(number),
-            Sent::Fetch { request, from: 2, limit: 2 } => peer.page(request, "r", 2, 3, 4).await,
+            Sent::Fetch { request, from: 2, limit: 2 } => {
+                peer.page(request, "r", 2, 3, 4).await;
+                is_filled = true;
+            }
             other => panic!("{other:?}"),
         }
     }

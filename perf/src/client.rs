@@ -56,6 +56,7 @@ fn hello(name: &str) -> Vec<u8> {
         token: &token,
         agent: "ringwire-perf",
         cursors: Default::default(),
+        attempt: 0,
     };
     let (mut frame, mut message) = (Vec::new(), Vec::new());
     hello.encode(&mut Encoder::new(), &mut frame);

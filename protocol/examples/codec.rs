@@ -106,6 +106,7 @@ fn messages() {
         token: &"t".repeat(300),
         agent: "bench",
         cursors: Cursors::from(&cursors),
+        attempt: 0,
     };
     both("Hello, 100 cursors", &mut |out| black_box(&hello).encode(&mut encoder, out), from_client);
     let members = vec![Member { user, name: "Alice Example", role: Role::Member }; 100];

@@ -80,6 +80,7 @@ fn client_frame(random: &mut Random, out: &mut Vec<u8>) {
             token: &text,
             agent: &other,
             cursors: Cursors::from(&cursors),
+            attempt: random.number(),
         }),
         1 => ClientFrame::Publish(Publish {
             conversation,

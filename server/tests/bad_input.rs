@@ -248,6 +248,7 @@ fn an_unspoken_version_is_refused() {
         token: "dev:alice",
         agent: "",
         cursors: Default::default(),
+        attempt: 0,
     };
     raw.frame(|encoder, out| hello.encode(encoder, out));
     assert_eq!(raw.until_end().0.unwrap().0, Code::UNSUPPORTED_VERSION);

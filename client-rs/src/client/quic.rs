@@ -1,7 +1,8 @@
 //! A connection over QUIC (W-70): one stream for everything that has an order, streams of the server's for pages of
 //! history, datagrams for who types and who is there.
 //!
-//! Absent: framing, which is the [`Link`](crate::ws::Link)'s, and early data of the program: what goes early is `Hello`.
+//! Absent: framing, which is the [`Link`](crate::ws::Link)'s, and what may go early, which the core knows: `Hello` and
+//! publishes that have numbers (W-73).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,7 +40,8 @@ pub(super) struct Quic {
 /// What goes before the handshake is over, by a ticket of an earlier connection.
 struct Early {
     accepted: ZeroRttAccepted,
-    /// Everything said so far: a server that forgot the ticket has not read it, and is told again.
+    /// Everything said so far, bounded by what the core says before `Welcome`: a server that forgot the ticket has not read
+    /// it, and is told again.
     said: Vec<u8>,
     until: Instant,
 }

@@ -16,14 +16,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use ringwire_protocol::ConversationId;
 use ringwire_protocol::code::{Code, Retry};
 use ringwire_protocol::message::{GoAway, Welcome};
 
+use super::Core;
+use super::conversation::{Conversation, Standing};
 use super::event::{Cause, Event, Session, State, Want};
 use super::heartbeat::{Beat, Heartbeat};
 use super::requests::Ask;
 use super::timers::Holder;
-use super::{Core, conversation::Standing};
 use crate::error::{Error, Refusal};
 use crate::limits;
 
@@ -62,6 +64,10 @@ pub(super) struct Connection {
     pub(super) frame_bytes_max: usize,
     pub(super) body_bytes_max: usize,
     pub(super) publish_window: usize,
+    /// Orders the connections of this device (W-27): this start of the client, and how many it has had.
+    pub(super) number: u64,
+    /// Bytes of publishes that may still be sent before `Welcome`.
+    pub(super) early_bytes: usize,
     /// The server has asked to come back at this time, at this address.
     moving: Option<(Duration, Option<String>)>,
     /// A refusal that came before `Welcome`: the reason of the close that follows.
@@ -73,7 +79,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(token: String) -> Self {
+    /// `start` is drawn, so that no other start of a client has the same.
+    pub(super) fn new(token: String, start: u32) -> Self {
         Self {
             phase: Phase::Idle,
             control: VecDeque::new(),
@@ -83,6 +90,8 @@ impl Connection {
             frame_bytes_max: ringwire_protocol::limits::FRAME_BYTES_MAX,
             body_bytes_max: ringwire_protocol::limits::BODY_BYTES_MAX,
             publish_window: usize::from(ringwire_protocol::limits::PUBLISH_WINDOW),
+            number: u64::from(start) << 32,
+            early_bytes: 0,
             moving: None,
             refusal: None,
             attempt: 0,
@@ -157,7 +166,14 @@ impl Core {
         self.connection.control.clear();
         self.connection.control.push_back(Control::Hello);
         self.connection.refusal = None;
+        self.connection.number += 1;
+        self.connection.early_bytes = self.config.limits.early_bytes_max;
         self.timers.set(Holder::Phase, now + self.config.greeting_timeout);
+        // What has no answer is said again at once: the server knows what it has.
+        let owing = |(&id, known): (&ConversationId, &Conversation)| (!known.outbox.is_empty()).then_some(id);
+        for id in self.conversations.iter().filter_map(owing).collect::<Vec<_>>() {
+            self.make_ready(id);
+        }
     }
 
     /// The connection is gone, or could not be made.

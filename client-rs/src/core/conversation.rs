@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Owner: the core; lives from `join` to `leave`, across connections. `attached` says whether the server has confirmed
-//! it on the present connection, which is when publishes may be numbered and sent.
+//! it on the present connection. Publishes are numbered when it first has on any; then they need not wait for it again.
 
 use std::time::Duration;
 

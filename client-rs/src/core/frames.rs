@@ -8,9 +8,11 @@ use ringwire_protocol::message::{self, Ack, Done, GapCause, Joined, MemberPage, 
 use tracing::{debug, warn};
 
 use super::connection::Phase;
-use super::content::{InboxEntry, Member, MemberPage as Members, Membership, Missing, Published, Start};
+use super::content::{
+    Draft, InboxEntry, Member, MemberPage as Members, Membership, Missing, Published, Start,
+};
 use super::conversation::Standing;
-use super::event::{Event, RequestId};
+use super::event::{Event, PublishId, RequestId};
 use super::outbox::{Acked, Landing};
 use super::requests::{Ask, Request};
 use super::timers::Holder;
@@ -214,10 +216,14 @@ impl Core {
         let lost = conversation.outbox.on_standing(client_sequence);
         self.outbox_bytes -= before - conversation.outbox.bytes();
         for (publish, draft) in lost {
-            warn!(conversation = %id, "another client uses this device id; the fate of a publish is unknown");
-            let error = Error::DeviceShared;
-            self.events.push_back(Event::PublishFailed { publish, conversation: id, error, draft });
+            self.on_doubtful(id, publish, draft);
         }
+    }
+
+    fn on_doubtful(&mut self, id: ConversationId, publish: PublishId, draft: Draft) {
+        warn!(conversation = %id, "another client uses this device id; the fate of a publish is unknown");
+        let error = Error::DeviceShared;
+        self.events.push_back(Event::PublishFailed { publish, conversation: id, error, draft });
     }
 
     fn on_ack(&mut self, now: Duration, ack: &Ack) {
@@ -239,6 +245,7 @@ impl Core {
                 };
                 self.events.push_back(Event::Published { publish, conversation: id, published });
             }
+            Acked::Doubtful(publish, draft) => self.on_doubtful(id, publish, draft),
             Acked::Conflict => warn!(conversation = %id, "another client uses this device id; resending"),
             Acked::Stale => debug!(conversation = %id, "an acknowledgement that nothing waits for"),
         }

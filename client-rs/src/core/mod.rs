@@ -103,11 +103,13 @@ impl Core {
     /// A client that has done nothing yet; [`Core::start`] makes it connect. Equal seeds and equal calls give equal
     /// outputs.
     pub fn new(config: Config, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let start = (random.next_u64() >> 32) as u32;
         Self {
-            random: Random::new(seed),
+            random,
             timers: Timers::default(),
             backoff: Backoff::new(config.backoff_min, config.backoff_max),
-            connection: Connection::new(config.token.clone()),
+            connection: Connection::new(config.token.clone(), start.max(1)),
             conversations: BTreeMap::new(),
             requests: Requests::default(),
             ready: VecDeque::new(),

@@ -10,6 +10,10 @@
 //!             '------- the flight is over, or the connection is -----'
 //! ```
 //!
+//! Who knows its numbers from an earlier connection need not wait for the server's word on the next one: what was in flight
+//! goes again under the same numbers, which is what makes that harmless, and what is new follows. What the server then says
+//! about where it stands may be older than its answers, so these count, and it is asked again if all of them are gaps.
+//!
 //! Owner: one conversation of the core; lives as long as the membership does, across connections.
 //!
 //! Invariants:
@@ -64,13 +68,15 @@ pub(crate) enum Verdict {
 }
 
 /// What an acknowledgement was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Acked {
     /// This publish is accepted.
     Settled(PublishId),
     /// The server had this number already, though ours cannot have been the one that used it: another client uses the
     /// same device id. The entry will be sent again under another number.
     Conflict,
+    /// The server has it, or another client that uses the same device id has used its number: nobody can say.
+    Doubtful(PublishId, Draft),
     /// Nothing waits for it.
     Stale,
 }
@@ -102,6 +108,10 @@ pub(crate) struct Outbox {
     halted: Option<Halt>,
     /// The flight is over, but the server has to say where it stands.
     resync: bool,
+    /// Something was sent on this connection.
+    has_spoken: bool,
+    /// The server has taken numbers that were never sent from here.
+    is_shared: bool,
     /// Entries that may be in flight: falls to one when the server is busy, doubles with every acknowledgement.
     window: usize,
 }
@@ -125,6 +135,8 @@ impl Outbox {
             in_flight: 0,
             halted: None,
             resync: false,
+            has_spoken: false,
+            is_shared: false,
             window: usize::MAX,
         }
     }
@@ -185,6 +197,7 @@ impl Outbox {
         self.high = self.high.max(entry.number);
         self.next += 1;
         self.in_flight += 1;
+        self.has_spoken = true;
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Entry> {
@@ -195,9 +208,11 @@ impl Outbox {
 
     /// An acknowledgement came.
     pub(crate) fn on_ack(&mut self, number: u64, duplicate: bool) -> Acked {
+        let is_shared = self.is_shared;
         let Some(entry) = self.find(number).filter(|entry| entry.slot == Slot::Flying) else {
             return Acked::Stale;
         };
+        let is_doubtful = duplicate && is_shared;
         if duplicate && !entry.unsure {
             entry.slot = Slot::Bounced;
             self.in_flight -= 1;
@@ -205,12 +220,12 @@ impl Outbox {
             return Acked::Conflict;
         }
         entry.slot = Slot::Accepted;
-        let id = entry.id;
-        self.bytes -= std::mem::take(&mut entry.draft).body.len();
+        let (id, draft) = (entry.id, std::mem::take(&mut entry.draft));
+        self.bytes -= draft.body.len();
         self.in_flight -= 1;
         self.window = self.window.saturating_mul(2);
         self.pop_accepted();
-        Acked::Settled(id)
+        if is_doubtful { Acked::Doubtful(id, draft) } else { Acked::Settled(id) }
     }
 
     /// A refusal came; the publish it ends, if it is a final one.
@@ -261,12 +276,14 @@ impl Outbox {
     /// The server said which client sequence it accepted last. Returns the publishes whose fate cannot be known any
     /// more, because another client has used the device id meanwhile.
     pub(crate) fn on_standing(&mut self, accepted: u64) -> Vec<(PublishId, Draft)> {
-        if self.in_flight > 0 {
-            // A snapshot taken while frames are under way is older than their answers will be.
+        if self.in_flight > 0 || (self.has_spoken && !self.resync) {
+            // Taken while frames were under way, it is older than their answers.
+            self.is_shared |= accepted > self.high;
             return Vec::new();
         }
         self.resync = false;
         self.halted = None;
+        self.is_shared = false;
         self.rewind();
         let mut lost = Vec::new();
         if self.next_number != 0 && accepted > self.high {
@@ -301,6 +318,8 @@ impl Outbox {
         self.in_flight = 0;
         self.halted = None;
         self.resync = false;
+        self.has_spoken = false;
+        self.is_shared = false;
         self.window = usize::MAX;
         self.rewind();
     }

@@ -40,7 +40,9 @@ impl Core {
         if self.connection.is_live() {
             let room = begin..end;
             self.write_requests(out, &room);
-            self.write_conversations(now, out, room);
+            self.write_conversations(now, out, &room);
+        } else {
+            self.write_early(now, out, end);
         }
         let some = out.len() > begin;
         if some {
@@ -78,6 +80,7 @@ impl Core {
             token: &self.connection.token,
             agent: &self.config.agent,
             cursors: (&cursors).into(),
+            attempt: self.connection.number,
         };
         hello.encode(&mut self.encoder, out);
     }
@@ -156,13 +159,21 @@ impl Core {
         }
     }
 
-    fn write_conversations(&mut self, now: Duration, out: &mut Vec<u8>, room: Range<usize>) {
+    /// Before `Welcome` there are publishes only: they are safe to repeat (W-40), and all else hangs on its answer.
+    fn write_early(&mut self, now: Duration, out: &mut Vec<u8>, end: usize) {
+        let begin = out.len();
+        let end = end.min(begin + self.connection.early_bytes);
+        self.write_conversations(now, out, &(begin..end));
+        self.connection.early_bytes = end.saturating_sub(out.len());
+    }
+
+    fn write_conversations(&mut self, now: Duration, out: &mut Vec<u8>, room: &Range<usize>) {
         // Each one in the ring is looked at as long as the round before brought something.
         let mut fruitless = 0;
         while out.len() < room.end && fruitless < self.ready.len() {
             let Some(id) = self.ready.pop_front() else { return };
             let before = out.len();
-            if self.write_conversation(now, id, out, &room) {
+            if self.write_conversation(now, id, out, room) {
                 self.ready.push_back(id);
             } else if let Some(conversation) = self.conversations.get_mut(&id) {
                 conversation.ready = false;
@@ -179,11 +190,9 @@ impl Core {
         out: &mut Vec<u8>,
         room: &Range<usize>,
     ) -> bool {
-        let Some(known) = self.conversations.get_mut(&id).filter(|known| known.attached) else {
-            return false;
-        };
+        let Some(known) = self.conversations.get_mut(&id) else { return false };
         // Who leaves has no cursors any more.
-        if known.standing == Standing::Member {
+        if known.attached && known.standing == Standing::Member {
             if let Some(sequence) = known.cursors.take_read() {
                 message::Read { conversation: id, sequence }.encode(&mut self.encoder, out);
             }
@@ -205,8 +214,8 @@ impl Core {
             if self.in_flight >= self.connection.publish_window {
                 return true;
             }
-            // One frame may be larger than a batch; it then goes alone.
-            let alone = out.len() == room.start;
+            // One frame may be larger than a batch; it then goes alone, once the server has said what it takes.
+            let alone = out.len() == room.start && self.connection.is_live();
             let Some((draft, client_sequence)) = known.outbox.peek(self.config.limits.flight_max) else {
                 return false;
             };

@@ -46,6 +46,7 @@ fn hello_as(
             token: &token,
             agent: "ringwire-perf",
             cursors: cursors.into(),
+            attempt: 0,
         };
         hello.encode(encoder, out);
     });

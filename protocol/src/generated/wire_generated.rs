@@ -8054,6 +8054,7 @@ impl<'a> Hello<'a> {
   pub const VT_TOKEN: ::flatbuffers::VOffsetT = 6;
   pub const VT_AGENT: ::flatbuffers::VOffsetT = 8;
   pub const VT_CURSORS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_ATTEMPT: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -8065,6 +8066,7 @@ impl<'a> Hello<'a> {
     args: &'args HelloArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Hello<'bldr>> {
     let mut builder = HelloBuilder::new(_fbb);
+    builder.add_attempt(args.attempt);
     if let Some(x) = args.cursors { builder.add_cursors(x); }
     if let Some(x) = args.agent { builder.add_agent(x); }
     if let Some(x) = args.token { builder.add_token(x); }
@@ -8101,6 +8103,13 @@ impl<'a> Hello<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Cursor>>>(Hello::VT_CURSORS, None).unwrap()}
   }
+  #[inline]
+  pub fn attempt(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Hello::VT_ATTEMPT, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Hello<'_> {
@@ -8113,6 +8122,7 @@ impl ::flatbuffers::Verifiable for Hello<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("token", Self::VT_TOKEN, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("agent", Self::VT_AGENT, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Cursor>>>("cursors", Self::VT_CURSORS, true)?
+     .visit_field::<u64>("attempt", Self::VT_ATTEMPT, false)?
      .finish();
     Ok(())
   }
@@ -8122,6 +8132,7 @@ pub struct HelloArgs<'a> {
     pub token: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub agent: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub cursors: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Cursor>>>,
+    pub attempt: u64,
 }
 impl<'a> Default for HelloArgs<'a> {
   #[inline]
@@ -8131,6 +8142,7 @@ impl<'a> Default for HelloArgs<'a> {
       token: None, // required field
       agent: None, // required field
       cursors: None, // required field
+      attempt: 0,
     }
   }
 }
@@ -8155,6 +8167,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> HelloBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_cursors(&mut self, cursors: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Cursor>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Hello::VT_CURSORS, cursors);
+  }
+  #[inline]
+  pub fn add_attempt(&mut self, attempt: u64) {
+    self.fbb_.push_slot::<u64>(Hello::VT_ATTEMPT, attempt, 0);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> HelloBuilder<'a, 'b, A> {
@@ -8182,6 +8198,7 @@ impl ::core::fmt::Debug for Hello<'_> {
       ds.field("token", &self.token());
       ds.field("agent", &self.agent());
       ds.field("cursors", &self.cursors());
+      ds.field("attempt", &self.attempt());
       ds.finish()
   }
 }

@@ -68,6 +68,8 @@ pub struct Hello<'a> {
     pub agent: &'a str,
     /// The conversations to resume, at most [`limits::CURSORS_MAX`].
     pub cursors: Cursors<'a>,
+    /// Which connection of the device this is (W-27); 0: not said.
+    pub attempt: u64,
 }
 
 impl<'a> Hello<'a> {
@@ -81,8 +83,9 @@ impl<'a> Hello<'a> {
         let token = Some(builder.create_string(self.token));
         let fixed =
             wire::HelloFixed::new(&self.device.wire(), self.capabilities, self.version_min, self.version_max);
-        let root =
-            wire::Hello::create(builder, &wire::HelloArgs { fixed: Some(&fixed), token, agent, cursors });
+        let attempt = self.attempt;
+        let args = wire::HelloArgs { fixed: Some(&fixed), token, agent, cursors, attempt };
+        let root = wire::Hello::create(builder, &args);
         encoder.frame(FrameType::Hello, root, out);
     }
 
@@ -110,6 +113,7 @@ impl<'a> Hello<'a> {
             token,
             agent: text(kind, "agent", table.agent(), limits::AGENT_BYTES_MAX)?,
             cursors: List::wire(cursors),
+            attempt: table.attempt(),
         })
     }
 }

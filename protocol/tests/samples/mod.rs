@@ -30,6 +30,7 @@ pub fn client(mut check: impl FnMut(ClientFrame<'_>)) {
         token: "header.claims.signature",
         agent: "golden/1.0",
         cursors: Cursors::from(&cursors),
+        attempt: 0,
     }));
     check(ClientFrame::Publish(Publish {
         conversation,
@@ -224,6 +225,20 @@ pub fn client_fields(mut check: impl FnMut(&str, ClientFrame<'_>)) {
             limit: 50,
             direction: Direction::Backward,
             view: View::Current,
+        }),
+    );
+    let cursors = [Cursor { conversation: conversation(), sequence: 7 }];
+    check(
+        "attempt",
+        ClientFrame::Hello(Hello {
+            version_min: 1,
+            version_max: 1,
+            device: DeviceId::from_bytes(*b"device-id-device"),
+            capabilities: 1,
+            token: "header.claims.signature",
+            agent: "golden/1.1",
+            cursors: Cursors::from(&cursors),
+            attempt: 0x0102_0304_0000_0005,
         }),
     );
 }

@@ -4,10 +4,14 @@
 //! number, answers an earlier one with what became of it, and refuses a later one, because accepting it
 //! would make the missing one look like a repetition for ever after.
 //!
+//! A device has one session that may publish: the newest. Which of two that is their client says, where it counts its
+//! connections (W-27): what it said on one that it has given up since may come late, even behind the whole of the next.
+//!
 //! Owner: the conversation. Rebuilt from the journal, where every message carries its number.
 
 use std::collections::VecDeque;
 
+use crate::fanout::letter::Author;
 use crate::limits::PUBLISH_WINDOW;
 
 /// What one device has published.
@@ -20,6 +24,8 @@ pub struct Device {
     /// The newest session seen; an earlier one may no longer publish. Not stored: sessions end with the
     /// process.
     session: u64,
+    /// Which connection of the device that is, as its client says.
+    attempt: u64,
 }
 
 /// What a client sequence means.
@@ -36,7 +42,7 @@ pub enum Verdict {
 impl Device {
     /// As it was stored.
     pub fn restore(last: u64, recent: impl Iterator<Item = u64>) -> Self {
-        Device { last, recent: recent.collect(), session: 0 }
+        Device { last, recent: recent.collect(), session: 0, attempt: 0 }
     }
 
     /// Last number accepted.
@@ -78,19 +84,26 @@ impl Device {
         self.recent.push_back(sequence);
     }
 
-    /// Whether a session of this number may still publish; notes it if it is the newest.
-    pub fn admit(&mut self, session: u64) -> bool {
-        if session < self.session {
-            return false;
+    /// Whether this session may still publish; notes it if it is the newest.
+    pub fn admit(&mut self, author: &Author) -> bool {
+        let (session, attempt) = (author.session.number, author.attempt);
+        // Of two starts of a client nobody knows the order but by their coming.
+        let is_same_start = attempt != 0 && attempt >> 32 == self.attempt >> 32;
+        let is_older = if is_same_start { attempt < self.attempt } else { session < self.session };
+        if !is_older {
+            (self.session, self.attempt) = (session, attempt);
         }
-        self.session = session;
-        true
+        !is_older
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ringwire_driver::ConnectionId;
+    use ringwire_protocol::id::UserId;
+
     use super::*;
+    use crate::fanout::letter::SessionRef;
 
     #[test]
     fn numbers_are_accepted_once_and_in_order() {
@@ -122,7 +135,27 @@ mod tests {
     #[test]
     fn an_earlier_session_is_shut_out_by_a_later_one() {
         let mut device = Device::default();
-        assert!(device.admit(5) && device.admit(5) && device.admit(9));
-        assert!(!device.admit(5));
+        assert!([5, 5, 9].into_iter().all(|number| device.admit(&author(number, 0))));
+        assert!(!device.admit(&author(5, 0)));
+    }
+
+    #[test]
+    fn what_is_later_the_client_says_and_not_the_network() {
+        const START: u64 = 7 << 32;
+        let mut device = Device::default();
+        assert!(device.admit(&author(5, START | 2)));
+        assert!(!device.admit(&author(9, START | 1)), "given up before the other was begun");
+        assert!(device.admit(&author(5, START | 2)), "it changes nothing for the one that is used");
+        assert!(device.admit(&author(6, START | 3)));
+        // Another start of the client, or one that does not count.
+        assert!(device.admit(&author(10, (3 << 32) | 1)));
+        assert!(!device.admit(&author(8, START | 4)));
+        assert!(device.admit(&author(11, 0)));
+    }
+
+    fn author(number: u64, attempt: u64) -> Author {
+        let connection = ConnectionId { slot: 0, generation: 0 };
+        let session = SessionRef { number, connection, shard: 0 };
+        Author { user: UserId::from_name("ada"), origin: 1, attempt, session }
     }
 }

@@ -152,7 +152,7 @@ impl Conversations {
         };
         let device = conversation.state.devices.get_mut(&(author.user, author.origin));
         let client_sequence = device.map_or(0, |device| {
-            device.admit(author.session.number);
+            device.admit(&author);
             device.last()
         });
         conversation.watch(author.session.shard);

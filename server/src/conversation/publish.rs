@@ -50,6 +50,13 @@ pub(super) struct Acknowledged {
 
 /// Whether the user may publish here, with this session and number.
 fn judge(conversation: &mut Conversation, author: &Author, publish: &Publish) -> Result<Verdict, Refusal> {
+    let device = conversation.state.devices.get_mut(&(author.user, author.origin));
+    // First of all: also where this publish is refused, what an earlier session says after it may not count.
+    if let Some(device) = device
+        && !device.admit(author)
+    {
+        return Err(Refusal::new(Code::REPLACED, "a newer session of this device publishes here"));
+    }
     match conversation.state.members.get(&author.user) {
         None => {
             return Err(Refusal::new(Code::NOT_A_MEMBER, "join the conversation before publishing to it"));
@@ -68,17 +75,10 @@ fn judge(conversation: &mut Conversation, author: &Author, publish: &Publish) ->
             "the message refers to a sequence that does not exist",
         ));
     }
-    let verdict = match conversation.state.devices.get_mut(&(author.user, author.origin)) {
-        Some(device) => {
-            if !device.admit(author.session.number) {
-                return Err(Refusal::new(Code::REPLACED, "a newer session of this device publishes here"));
-            }
-            device.judge(publish.client_sequence)
-        }
-        // Nothing is remembered of a device before it has published.
-        None => Device::default().judge(publish.client_sequence),
-    };
-    match verdict {
+    let device = conversation.state.devices.get(&(author.user, author.origin));
+    // Nothing is remembered of a device before it has published.
+    let judge = |device: &Device| device.judge(publish.client_sequence);
+    match device.map_or_else(|| judge(&Device::default()), judge) {
         Verdict::Gap(expected) => Err(Refusal::new(
             Code::SEQUENCE_GAP,
             format!("client sequence {expected} is expected; resend from there, in order"),
@@ -175,7 +175,7 @@ impl Conversations {
         let conversation = self.by_id.get_mut(&id);
         let key = (author.user, author.origin);
         if let Some(device) = conversation.and_then(|conversation| conversation.state.devices.get_mut(&key)) {
-            device.admit(author.session.number);
+            device.admit(author);
         }
     }
 

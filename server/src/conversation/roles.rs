@@ -179,6 +179,7 @@ mod tests {
         let author = Author {
             user: UserId::from_name(actor),
             origin: 1,
+            attempt: 0,
             session: SessionRef { number: 1, connection: ConnectionId { slot: 0, generation: 0 }, shard: 0 },
         };
         let change = MemberChange {

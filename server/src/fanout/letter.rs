@@ -41,6 +41,8 @@ pub struct Author {
     pub user: UserId,
     /// The device, hashed to what messages carry.
     pub origin: u64,
+    /// Which of its connections, as the client says; 0: it does not.
+    pub attempt: u64,
     /// Where the answer goes.
     pub session: SessionRef,
 }

@@ -92,6 +92,7 @@ impl Sessions {
             number,
             identity,
             origin: hello.device.origin(),
+            attempt: hello.attempt,
             heard: true,
             proof_s: 0,
             fetches: 0,

@@ -96,6 +96,8 @@ pub struct Session {
     pub identity: Identity,
     /// The device as messages carry it.
     pub origin: u64,
+    /// Which connection of the device, as its client says.
+    pub attempt: u64,
     /// Whether its home knows it as one that was heard of lately.
     heard: bool,
     /// Seconds that it has left to answer a challenge; 0: there is none.
@@ -324,6 +326,7 @@ impl Sessions {
         Author {
             user: session.identity.user,
             origin: session.origin,
+            attempt: session.attempt,
             session: SessionRef { number: session.number, connection: id, shard: self.me },
         }
     }

@@ -72,7 +72,7 @@ impl Users {
         log: &mut Log,
         mesh: &mut Mesh,
     ) {
-        let Author { user, origin: device, session } = author;
+        let Author { user, origin: device, session, .. } = author;
         let known = self.durable.get(&user);
         let note = match target {
             Some(target) => {

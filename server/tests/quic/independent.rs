@@ -82,6 +82,7 @@ impl Client {
             token: &token,
             agent: "independent",
             cursors: Default::default(),
+            attempt: 0,
         };
         self.frame("stream", |encoder, out| hello.encode(encoder, out));
     }

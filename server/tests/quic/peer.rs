@@ -127,6 +127,7 @@ impl Peer {
             token: &token,
             agent: "test",
             cursors: Default::default(),
+            attempt: 0,
         };
         self.frame(|encoder, out| hello.encode(encoder, out)).await;
     }

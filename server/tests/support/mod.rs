@@ -273,6 +273,7 @@ impl<S: Read + Write> Raw<S> {
             token,
             agent: "test",
             cursors: Default::default(),
+            attempt: 0,
         };
         self.frame(|encoder, out| hello.encode(encoder, out));
     }

@@ -166,6 +166,7 @@ impl Intruder {
                 token: &token,
                 agent: "intruder",
                 cursors: (&cursors).into(),
+                attempt: 0,
             };
             hello.encode(encoder, out);
         });

@@ -120,6 +120,7 @@ impl Onlooker {
                 token: &token,
                 agent: "onlooker",
                 cursors: Default::default(),
+                attempt: 0,
             };
             hello.encode(encoder, out);
         });

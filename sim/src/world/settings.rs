@@ -264,6 +264,7 @@ fn client_limits(random: &mut Random) -> ClientLimits {
         conversations_max: 64,
         fill_page_messages_max: random.pick(&[1, 3, 256]),
         batch_bytes_max: random.pick(&[1, 300, 16 * 1024]),
+        early_bytes_max: random.pick(&[0, 300, 8 * 1024, 8 * 1024]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A core with its server played by hand: frames in, frames out, both written as short lines.
 
 mod connection;
+mod early;
 mod feed;
 mod hostile;
 mod model;
@@ -43,6 +44,8 @@ struct Rig {
     events: Vec<Event>,
     wants: Vec<Want>,
     last_request: u32,
+    /// What the last `Hello` counted.
+    attempt: u64,
     /// Whether `delivered` is noted as sent: most tests are not about it.
     delivered: bool,
 }
@@ -61,6 +64,7 @@ impl Rig {
             events: Vec::new(),
             wants: Vec::new(),
             last_request: 0,
+            attempt: 0,
             delivered: false,
         };
         rig.core.start(rig.now);
@@ -89,6 +93,9 @@ impl Rig {
             let frame = ClientFrame::decode(frame).expect("a valid frame");
             if self.delivered || frame.kind() != frame::FrameType::Delivered {
                 self.sent.push(describe(&frame));
+            }
+            if let ClientFrame::Hello(hello) = &frame {
+                self.attempt = hello.attempt;
             }
             self.last_request = request_of(&frame).unwrap_or(self.last_request);
         }
@@ -263,12 +270,17 @@ impl Rig {
         self.settle();
     }
 
-    /// The connection breaks, and a new one is greeted.
-    fn reconnect(&mut self) {
+    /// The connection breaks, and the next one is being made.
+    fn lose(&mut self) {
         self.disconnect(Cause::Network("cut".into()));
         self.pass_until_connect();
         self.last_request = 0;
         self.sent.clear();
+    }
+
+    /// The connection breaks, and a new one is greeted.
+    fn reconnect(&mut self) {
+        self.lose();
         self.connect();
     }
 

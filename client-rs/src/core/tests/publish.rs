@@ -47,17 +47,23 @@ fn unacknowledged_publishes_are_resent_in_order_after_a_reconnect() {
     }
     rig.ack(1, 10, false);
     rig.forget();
-    rig.reconnect();
+    rig.lose();
     rig.publish("d");
-    // The server has b already, c not; nothing is sent before it has said so.
-    rig.check_sent(&["hello token [@0]"]);
+    rig.sent.clear();
+    rig.core.on_connected(rig.now);
+    rig.settle();
+    // The server has b already, c not, and will say so.
+    rig.check_sent(&["hello token [@0]", "publish 2 b", "publish 3 c", "publish 4 d"]);
+    rig.welcome(64);
     rig.joined_frame("r", 0, 1, 2);
-    rig.check_sent(&["publish 2 b", "publish 3 c", "publish 4 d"]);
+    rig.check_sent(&[]);
     rig.events.clear();
     rig.ack(2, 11, true);
     rig.ack(3, 12, false);
     rig.ack(4, 13, false);
     rig.check_events(&["publish 2 at 11 again", "publish 3 at 12", "publish 4 at 13"]);
+    rig.publish("e");
+    rig.check_sent(&["publish 5 e"]);
 }
 
 #[test]
@@ -188,8 +194,12 @@ fn a_server_that_forgot_acknowledged_publishes_does_not_stall_the_rest() {
     rig.ack(2, 11, false);
     rig.publish("c");
     rig.reconnect();
-    rig.sent.clear();
+    rig.check_sent(&["hello token [@0]", "publish 3 c"]);
     // It lost both: they were acknowledged from memory.
+    rig.joined_frame("r", 0, 1, 0);
+    rig.reject(3, Code::SEQUENCE_GAP, 0);
+    rig.pass(ms(1_000));
+    rig.check_sent(&["open after 0"]);
     rig.joined_frame("r", 0, 1, 0);
     rig.check_sent(&["publish 1 c"]);
 }
@@ -239,9 +249,15 @@ fn what_cannot_be_known_any_more_is_said_and_not_guessed() {
     rig.forget();
     // Five accepted, of which we sent one: the first may be ours or not.
     rig.joined_frame("r", 0, 1, 5);
-    rig.events.retain(|event| matches!(event, Event::PublishFailed { .. }));
+    rig.ack(1, 10, true);
+    rig.events.retain(|event| matches!(event, Event::PublishFailed { .. } | Event::Published { .. }));
     rig.check_events(&["publish 1 failed DeviceShared"]);
     rig.publish("b");
+    rig.check_sent(&["publish 2 b"]);
+    rig.ack(2, 11, true);
+    rig.pass(ms(1_000));
+    rig.check_sent(&["open after 0"]);
+    rig.joined_frame("r", 0, 1, 5);
     rig.check_sent(&["publish 6 b"]);
 }
 

@@ -75,6 +75,7 @@ impl Ringwire {
             token: &token,
             agent: "perf",
             cursors: cursor.as_slice().into(),
+            attempt: 0,
         };
         self.say(out, |encoder, frame| hello.encode(encoder, frame));
     }

@@ -31,8 +31,8 @@ struct Device {
     last: u64,
     /// Where its publishes stand.
     accepted: BTreeMap<u64, u64>,
-    /// The newest session that has published.
-    session: u64,
+    /// The newest session that has published: as the client counts them, and as they came.
+    session: (u64, u64),
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +49,8 @@ pub(super) struct Session {
     input: Vec<u8>,
     pub(super) output: Vec<u8>,
     device: Option<DeviceId>,
+    /// As the client counts its sessions, where that is believed, and as they came.
+    order: (u64, u64),
     /// Those fed live.
     live: BTreeSet<ConversationId>,
     /// Those it hears the head of.
@@ -64,6 +66,7 @@ pub(super) struct Server {
     pub(super) conversations: BTreeMap<ConversationId, (String, Conversation)>,
     pub(super) sessions: BTreeMap<u64, Session>,
     last_session: u64,
+    greeted: u64,
     encoder: Encoder,
     /// Whether it still misbehaves.
     pub(super) chaos: bool,
@@ -77,6 +80,7 @@ impl Server {
             conversations: BTreeMap::new(),
             sessions: BTreeMap::new(),
             last_session: 0,
+            greeted: 0,
             encoder: Encoder::new(),
             chaos: true,
         }
@@ -93,6 +97,7 @@ impl Server {
             input: Vec::new(),
             output: Vec::new(),
             device: None,
+            order: (0, 0),
             live: BTreeSet::new(),
             heads: BTreeSet::new(),
             acks: Vec::new(),
@@ -156,8 +161,10 @@ impl Server {
     fn on_frame(&mut self, now: Duration, id: u64, frame: &ClientFrame<'_>) {
         match frame {
             ClientFrame::Hello(hello) => {
+                self.greeted += 1;
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.device = Some(hello.device);
+                    session.order = (if self.plan.counted { hello.attempt } else { 0 }, self.greeted);
                 }
                 let welcome = Welcome {
                     version: 1,
@@ -241,17 +248,18 @@ impl Server {
             return self.reject(id, 0, conversation, number, Code::OVERLOADED);
         }
         let durable_at = now + Duration::from_millis(self.random.next_u64() % 40);
-        let device = self.sessions.get(&id).and_then(|session| session.device).expect("Hello came first");
+        let order = self.sessions[&id].order;
+        let device = self.sessions[&id].device.expect("Hello came first");
         let (_, known) = self.conversations.get_mut(&conversation).expect("joined");
         let standing = known.devices.entry(device).or_default();
-        if self.plan.fenced && standing.session > id {
+        if self.plan.fenced && standing.session > order {
             return self.reject(id, 0, conversation, number, Code::REPLACED);
         }
-        standing.session = standing.session.max(id);
+        standing.session = standing.session.max(order);
         let session = self.sessions.get_mut(&id).expect("it sent this");
         if let Some(&sequence) = standing.accepted.get(&number) {
             // What a superseded session sends late is nobody's concern.
-            let current = standing.session == id;
+            let current = standing.session == order;
             assert!(!current || number + 64 > standing.last, "resent after it was forgotten");
             session.acks.push((conversation, number, sequence, true));
         } else if number == standing.last + 1 {
@@ -365,6 +373,7 @@ impl Server {
         for (_, known) in self.conversations.values_mut() {
             known.entries.truncate(known.durable as usize);
             for device in known.devices.values_mut() {
+                device.session = (0, 0);
                 let durable = known.durable;
                 device.accepted.retain(|_, sequence| *sequence <= durable);
                 device.last = device.accepted.keys().next_back().copied().unwrap_or(0);

@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) restarts: bool,
     /// A device's publishes are refused from a session that is older than one that has published.
     pub(super) fenced: bool,
+    /// Which session is older the client says, and not the order that they come in.
+    pub(super) counted: bool,
     /// Some publishes are refused for good.
     pub(super) finals: bool,
 }

@@ -58,8 +58,13 @@ cursorsLength():number {
   return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
 }
 
+attempt():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 12);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startHello(builder:flatbuffers.Builder) {
-  builder.startObject(4);
+  builder.startObject(5);
 }
 
 static addFixed(builder:flatbuffers.Builder, fixedOffset:flatbuffers.Offset) {
@@ -82,6 +87,10 @@ static startCursorsVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(24, numElems, 8);
 }
 
+static addAttempt(builder:flatbuffers.Builder, attempt:bigint) {
+  builder.addFieldInt64(4, attempt, BigInt('0'));
+}
+
 static endHello(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // fixed
@@ -91,12 +100,13 @@ static endHello(builder:flatbuffers.Builder):flatbuffers.Offset {
   return offset;
 }
 
-static createHello(builder:flatbuffers.Builder, fixedOffset:flatbuffers.Offset, tokenOffset:flatbuffers.Offset, agentOffset:flatbuffers.Offset, cursorsOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createHello(builder:flatbuffers.Builder, fixedOffset:flatbuffers.Offset, tokenOffset:flatbuffers.Offset, agentOffset:flatbuffers.Offset, cursorsOffset:flatbuffers.Offset, attempt:bigint):flatbuffers.Offset {
   Hello.startHello(builder);
   Hello.addFixed(builder, fixedOffset);
   Hello.addToken(builder, tokenOffset);
   Hello.addAgent(builder, agentOffset);
   Hello.addCursors(builder, cursorsOffset);
+  Hello.addAttempt(builder, attempt);
   return Hello.endHello(builder);
 }
 }
