@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use crate::operation::{Datagrams as Wanted, Outgoing};
-use crate::{Completion, Counters, OpenError};
+use crate::{Completion, Counters, OpenError, sys};
 
 /// Rooms of one receive, and the bytes of one: as much as the kernel joins into one.
 const ROOMS: usize = 4;
@@ -194,6 +194,8 @@ impl Datagrams {
 
     pub(crate) fn count(&self, counters: &mut Counters) {
         counters.datagrams_received = self.received;
+        // Of a kernel that does not tell, none are known.
+        counters.datagrams_overflown = sys::dropped(self.socket()).map_or(0, u64::from);
         counters.datagrams_sent = self.sent;
         counters.datagrams_dropped = self.dropped;
     }

@@ -63,6 +63,8 @@ pub struct Counters {
     pub overflows: u64,
     /// Datagrams that arrived.
     pub datagrams_received: u64,
+    /// Datagrams that arrived and were thrown away by the kernel, because the socket's buffer was full.
+    pub datagrams_overflown: u64,
     /// Datagrams asked to be sent.
     pub datagrams_sent: u64,
     /// Of those, dropped: too many waited, or the kernel refused them.

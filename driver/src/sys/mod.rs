@@ -8,8 +8,8 @@ mod net;
 pub(crate) use epoll::{Event, Poller};
 pub(crate) use limits::{cpu_mask, raise_descriptors, set_cpu_mask};
 pub(crate) use net::{
-    PeerAddress, ReceiveError, accept, bind, listen, receive, send, set_receive_buffer, set_send_buffer,
-    set_switch, socket,
+    PeerAddress, ReceiveError, accept, bind, dropped, listen, receive, send, set_receive_buffer,
+    set_send_buffer, set_switch, socket,
 };
 
 use std::fs::File;

@@ -136,6 +136,20 @@ pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: u32) -> io::Resu
     )
 }
 
+/// How many datagrams the kernel has thrown away because this socket's buffer was full, modulo 2^32.
+pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    /// Where that stands in what `SO_MEMINFO` answers (`SK_MEMINFO_DROPS`).
+    const DROPS: usize = 8;
+    let mut about = [0u32; DROPS + 1];
+    let mut length = size_of_val(&about) as libc::socklen_t;
+    let room = (&raw mut about).cast();
+    // SAFETY: `about` is valid for writing `length` bytes, and `length` for one socklen_t.
+    checked(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, room, &raw mut length)
+    })?;
+    Ok(about[DROPS])
+}
+
 /// Takes one connection; `WouldBlock` where none waits.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut peer = PeerAddress::new();

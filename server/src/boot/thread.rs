@@ -129,6 +129,7 @@ fn turns(
                 return Ok(());
             }
         }
+        shard.note_driver(|| driver.counters());
         shard.end_of_turn(now);
         if let Some(error) = shard.take_failure() {
             control.report(Report::Failed { shard: shard.index(), error });

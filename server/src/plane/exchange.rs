@@ -70,6 +70,8 @@ pub struct Snapshot {
     pub sessions: crate::session::Counters,
     /// Its QUIC connections.
     pub quic: crate::transport::quic::Counters,
+    /// Its driver.
+    pub driver: ringwire_driver::Counters,
     /// Its conversations' side.
     pub conversations: crate::conversation::Counters,
     /// Its users' side.

@@ -59,7 +59,7 @@ impl Sessions {
             // In the clear all that are due the same share it; sealed, each has its own.
             let payload = match &connection.carrier {
                 Carrier::WebSocket(_) => payload,
-                Carrier::Quic => unreachable!("what is due to a stream was written before"),
+                Carrier::Quic { .. } => unreachable!("what is due to a stream was written before"),
                 Carrier::Secure(_) => {
                     let due = operations.payloads[payload.0 as usize].clone();
                     let sealed = secure::sealed(connection, &due, arena);
@@ -129,7 +129,7 @@ impl Sessions {
             assert!(connection.stalled.is_none(), "one send per connection at a time");
             let is_too_much = payload.len() - sent > outbox_bytes_max;
             let rest = match &connection.carrier {
-                Carrier::WebSocket(_) | Carrier::Quic => payload.slice(sent..),
+                Carrier::WebSocket(_) | Carrier::Quic { .. } => payload.slice(sent..),
                 // The piece of memory is shared with connections that took theirs.
                 Carrier::Secure(_) => Bytes::copy_from_slice(&payload[sent..]),
             };

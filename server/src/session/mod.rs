@@ -53,6 +53,7 @@ use crate::transport::connection::{Connection, Stage};
 use crate::transport::quic::Quic;
 use crate::transport::tls::offer::Offer;
 use crate::transport::tls::secure::Arena;
+use crate::transport::way::{Handshakes, Traffic, WAYS};
 use auth::{Authenticator, Identity};
 use inbox::Gathering;
 use people::Doing;
@@ -125,10 +126,8 @@ impl Session {
 /// What sessions count; all since the process started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections open now.
-    pub open: u64,
+    /// Connections, by [`Way`].
+    pub ways: [Traffic; WAYS],
     /// Sessions signed in now.
     pub signed_in: u64,
     /// Frames received.
@@ -141,10 +140,8 @@ pub struct Counters {
     pub demoted: u64,
     /// Connections cut because they did not keep up.
     pub slow: u64,
-    /// TLS handshakes with certificate and signature.
-    pub tls_full: u64,
-    /// TLS handshakes by a ticket.
-    pub tls_resumed: u64,
+    /// Handshakes of TLS over TCP.
+    pub tls: Handshakes,
     /// Connections closed for a fault of the peer.
     pub faults: u64,
     /// Connections closed for silence.
@@ -157,10 +154,24 @@ pub struct Counters {
     pub notices_dropped: u64,
     /// Frames with the counts of a conversation queued to connections.
     pub counts: u64,
+    /// Of the frames of the moment, signs of typing sent in datagrams.
+    pub typing_datagrams: u64,
     /// Signs of typing passed on to owners.
     pub typing: u64,
     /// Those that came too often or from elsewhere, and were dropped.
     pub typing_dropped: u64,
+}
+
+impl Counters {
+    /// Connections that came, in all ways.
+    pub fn accepted(&self) -> u64 {
+        self.ways.iter().map(|way| way.accepted).sum()
+    }
+
+    /// Connections open now, in all ways.
+    pub fn open(&self) -> u64 {
+        self.ways.iter().map(|way| way.open).sum()
+    }
 }
 
 /// All connections of a shard.
@@ -232,7 +243,7 @@ impl Sessions {
 
     /// How many connections are open.
     pub fn len(&self) -> usize {
-        self.counters.open as usize
+        self.counters.open() as usize
     }
 
     /// Whether no connection is open.
@@ -281,10 +292,11 @@ impl Sessions {
             self.connections.resize_with(slot + 1, || None);
         }
         assert!(self.connections[slot].is_none(), "only free slots are given out");
+        let traffic = &mut self.counters.ways[carrier.way() as usize];
+        traffic.accepted += 1;
+        traffic.open += 1;
         let connection = Connection::new(id, peer, now.seconds(), carrier, stage);
         self.connections[slot] = Some(Box::new(connection));
-        self.counters.accepted += 1;
-        self.counters.open += 1;
     }
 
     /// The peer is gone, or the connection failed.
@@ -294,10 +306,12 @@ impl Sessions {
 
     /// The driver has closed; the slot is free.
     pub fn on_closed(&mut self, id: ConnectionId) {
-        if self.get_mut(id).is_some() {
-            self.connections[id.slot as usize] = None;
-            self.counters.open -= 1;
-        }
+        let Some(connection) = self.get_mut(id) else { return };
+        let way = connection.carrier.way();
+        let has_failed = connection.carrier.secure_mut().is_some_and(|secure| !secure.is_shaken());
+        self.connections[id.slot as usize] = None;
+        self.counters.ways[way as usize].open -= 1;
+        self.counters.tls.failed += u64::from(has_failed);
     }
 
     fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {

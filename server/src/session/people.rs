@@ -212,6 +212,7 @@ impl Sessions {
             if let (Some(alone), Some(quic), true) = (&alone, &mut self.quic, connection.carrier.is_quic())
                 && quic.tell(connection.id, alone)
             {
+                self.counters.typing_datagrams += 1;
                 return;
             }
             if connection.queue == Queue::EMPTY {

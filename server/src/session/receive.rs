@@ -22,7 +22,7 @@ impl Sessions {
         match &mut connection.carrier {
             Carrier::WebSocket(_) => self.on_bytes(now, id, data, mesh),
             Carrier::Secure(_) => self.on_ciphertext(now, id, data, mesh),
-            Carrier::Quic => unreachable!("the driver has no connection for a stream"),
+            Carrier::Quic { .. } => unreachable!("the driver has no connection for a stream"),
         }
     }
 

@@ -21,10 +21,8 @@ impl Sessions {
         let Some(secure) = connection.carrier.secure_mut().filter(|_| !is_over) else { return };
         let result = secure.on_received(data, &mut plain);
         let (handshake, has_outgoing) = (secure.take_handshake(), secure.has_outgoing());
-        match handshake {
-            Some(Handshake::Full) => self.counters.tls_full += 1,
-            Some(Handshake::Resumed) => self.counters.tls_resumed += 1,
-            None => {}
+        if let Some(handshake) = handshake {
+            self.counters.tls.completed(handshake == Handshake::Resumed);
         }
         if has_outgoing {
             self.due.push(id);
@@ -63,7 +61,7 @@ impl Sessions {
 pub(super) fn sealed(connection: &mut Connection, due: &Bytes, arena: &mut Arena) -> Bytes {
     let is_last = matches!(connection.stage, Stage::Closing | Stage::Closed);
     match &mut connection.carrier {
-        Carrier::WebSocket(_) | Carrier::Quic => due.clone(),
+        Carrier::WebSocket(_) | Carrier::Quic { .. } => due.clone(),
         Carrier::Secure(secure) => secure.seal(due, is_last, arena),
     }
 }

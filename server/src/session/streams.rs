@@ -78,7 +78,7 @@ impl Sessions {
     fn take_quic_events(&mut self, now: Now, mesh: &mut Mesh) {
         while let Some(event) = self.quic.as_mut().and_then(|quic| quic.next_event()) {
             match event {
-                Event::Opened(id, peer) => self.on_opened(now, id, peer),
+                Event::Opened { id, peer, is_web } => self.begin_stream(now, id, peer, is_web),
                 Event::Readable(id) => self.on_readable(now, id, mesh),
                 Event::Writable(id) => self.on_writable(id),
                 Event::Datagram(id, bytes) => self.on_datagram(now, id, &bytes, mesh),
@@ -88,8 +88,8 @@ impl Sessions {
         }
     }
 
-    fn on_opened(&mut self, now: Now, id: ConnectionId, peer: SocketAddr) {
-        self.begin(now, id, peer, Carrier::Quic, Stage::Greeting);
+    fn begin_stream(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, is_web: bool) {
+        self.begin(now, id, peer, Carrier::Quic { is_web }, Stage::Greeting);
     }
 
     /// Its slot may be given out again at once.

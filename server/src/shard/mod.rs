@@ -49,6 +49,8 @@ pub struct Shard {
     requests: Vec<Request>,
     deliveries: Vec<Delivery>,
     failure_told: bool,
+    /// What the driver has counted, as far as anybody asked.
+    driver: ringwire_driver::Counters,
 }
 
 impl Shard {
@@ -65,6 +67,7 @@ impl Shard {
             requests: Vec::new(),
             deliveries: Vec::new(),
             failure_told: false,
+            driver: ringwire_driver::Counters::default(),
         }
     }
 
@@ -215,6 +218,7 @@ impl Shard {
         Snapshot {
             sessions: self.sessions.counters,
             quic: self.sessions.quic_counters(),
+            driver: self.driver,
             conversations: self.conversations.counters,
             users: self.users.counters,
             conversations_owned: self.conversations.len(),
@@ -226,6 +230,13 @@ impl Shard {
     /// What the driver is to do.
     pub fn operations(&mut self) -> &mut Operations {
         &mut self.operations
+    }
+
+    /// Takes what the driver has counted, where the plane asks this turn: it costs a look at the kernel.
+    pub fn note_driver(&mut self, count: impl FnOnce() -> ringwire_driver::Counters) {
+        if self.outlet.as_ref().is_some_and(Outlet::has_asks) {
+            self.driver = count();
+        }
     }
 
     /// Whether the shard has nothing to do before something happens.

@@ -6,6 +6,7 @@ use ringwire_protocol::ws::{Decoder, Role};
 use rustls::ServerConfig;
 
 use super::tls::secure::Secure;
+use super::way::Way;
 
 /// What is between the driver's bytes and the frames of one connection.
 pub enum Carrier {
@@ -13,8 +14,11 @@ pub enum Carrier {
     WebSocket(Decoder),
     /// WebSocket over TLS.
     Secure(Box<Secure>),
-    /// A QUIC stream; what is partial is kept with it.
-    Quic,
+    /// A QUIC stream, or one of a WebTransport session; what is partial is kept with it.
+    Quic {
+        /// Whether it is the latter.
+        is_web: bool,
+    },
 }
 
 const _: () = assert!(size_of::<Carrier>() <= 16, "every idle connection pays for it");
@@ -33,7 +37,7 @@ impl Carrier {
     /// TLS, where it is spoken.
     pub fn secure_mut(&mut self) -> Option<&mut Secure> {
         match self {
-            Carrier::WebSocket(_) | Carrier::Quic => None,
+            Carrier::WebSocket(_) | Carrier::Quic { .. } => None,
             Carrier::Secure(secure) => Some(secure),
         }
     }
@@ -43,12 +47,22 @@ impl Carrier {
         match self {
             Carrier::WebSocket(decoder) => decoder,
             Carrier::Secure(secure) => &mut secure.decoder,
-            Carrier::Quic => unreachable!("frames on a stream have no WebSocket around them"),
+            Carrier::Quic { .. } => unreachable!("frames on a stream have no WebSocket around them"),
         }
     }
 
     /// Whether it is a QUIC stream.
     pub fn is_quic(&self) -> bool {
-        matches!(self, Carrier::Quic)
+        matches!(self, Carrier::Quic { .. })
+    }
+
+    /// As operators tell it from the others.
+    pub fn way(&self) -> Way {
+        match self {
+            Carrier::WebSocket(_) => Way::Ws,
+            Carrier::Secure(_) => Way::Wss,
+            Carrier::Quic { is_web: false } => Way::Quic,
+            Carrier::Quic { is_web: true } => Way::WebTransport,
+        }
     }
 }

@@ -5,3 +5,4 @@ pub mod connection;
 pub mod quic;
 pub mod stalled;
 pub mod tls;
+pub mod way;

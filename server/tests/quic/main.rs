@@ -9,6 +9,7 @@ mod peer;
 mod support;
 
 mod bad_input;
+mod counted;
 mod early;
 mod sessions;
 

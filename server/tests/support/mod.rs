@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests start processes and wait for them")]
 
+pub mod metrics;
 mod said;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

@@ -155,11 +155,10 @@ pub fn get(tls: std::io::Result<Tls>, path: &str) -> String {
     answer
 }
 
-/// A metric, over all shards.
-pub fn sum(server: &Server, peer: &Peer, name: &str) -> u64 {
+/// A metric, over all lines that have these labels.
+pub fn sum(server: &Server, peer: &Peer, name: &str, labels: &[&str]) -> u64 {
     let metrics = get(peer.connect_to(server.plane.expect("there is a plane")), "/metrics");
-    let of_shards = metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-    of_shards.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    crate::support::metrics::sum(&metrics, name, labels)
 }
 
 /// Waits until the server has logged this.

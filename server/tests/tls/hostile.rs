@@ -102,7 +102,10 @@ fn a_reader_that_pauses_misses_nothing() {
             alice.publish("lobby", nth, &body);
             alice.next_where(|frame| matches!(frame, ServerFrame::Ack(ack) if ack.client_sequence == nth));
         }
-        assert!(sum(&server, &peer, "ringwire_messages_demoted_total") > 0, "{driver}: it was never stalled");
+        assert!(
+            sum(&server, &peer, "ringwire_messages_demoted_total", &[]) > 0,
+            "{driver}: it was never stalled"
+        );
         let mut newest = 0;
         while newest < count {
             match slow.next().get() {

@@ -54,8 +54,20 @@ print(version, reused, page[:15], version2, reused2, page == page2, b'<!doctype 
     let said = python(&server, &files, script);
     assert_eq!(said, "TLSv1.3 False b'HTTP/1.1 200 OK' TLSv1.3 True True True");
     let peer = Peer::new(&files);
-    assert_eq!(client::sum(&server, &peer, "ringwire_tls_handshakes_total"), 1);
-    assert_eq!(client::sum(&server, &peer, "ringwire_tls_resumptions_total"), 1);
+    // Ports are tried by many who want nothing.
+    client::ask(server.address, &[0; 600]);
+    let count = |result: &str| {
+        let labels = ["transport=\"wss\"", &format!("result=\"{result}\"")];
+        client::sum(&server, &peer, "ringwire_handshakes_total", &labels)
+    };
+    assert_eq!((count("full"), count("resumed")), (1, 1));
+    let until = std::time::Instant::now() + support::PATIENCE;
+    while count("failed") != 1 {
+        assert!(std::time::Instant::now() < until, "a handshake that failed is not counted");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let accepted = |way: &str| client::sum(&server, &peer, "ringwire_connections_accepted_total", &[way]);
+    assert_eq!((accepted("transport=\"wss\""), accepted("transport=\"ws\"")), (3, 0));
 }
 
 #[test]

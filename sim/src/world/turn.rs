@@ -223,7 +223,7 @@ impl World {
         let quic = seat.shard.sessions().quic_counters();
         let (on_quic, in_handshake) = (quic.connections as usize, quic.handshakes as usize);
         // Answers that wait for a sync and are never refused: what a session may have unanswered of each kind.
-        let sessions: u64 = process.seats.iter().map(|seat| seat.shard.sessions().counters.accepted).sum();
+        let sessions: u64 = process.seats.iter().map(|seat| seat.shard.sessions().counters.accepted()).sum();
         let answers = sessions as usize * usize::from(PUBLISH_WINDOW);
         let awaiting_max = limits.awaiting_sync_max + answers + 2;
         // What one turn can add after the last look at the backlog: an answer to each request, and what was

@@ -13,6 +13,7 @@ use crate::conversation::{DELAY_BUCKETS, Delays};
 use crate::plane::exchange::Snapshot;
 use crate::plane::push::target::{PROVIDERS, index, name};
 use crate::plane::push::{Counters, ProviderCounters};
+use crate::transport::way::Way;
 
 /// How a metric behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,20 +29,77 @@ struct Metric {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    read: fn(&Snapshot) -> u64,
+    read: Read,
 }
 
-const fn counter(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u64) -> Metric {
-    Metric { name, kind: Kind::Counter, help, read }
+/// Finds a number.
+type Find = fn(&Snapshot) -> u64;
+
+/// Where a metric's numbers are.
+enum Read {
+    /// One number.
+    One(Find),
+    /// Several, with the labels that tell them apart.
+    Each(&'static [(&'static str, Find)]),
 }
 
-const fn gauge(name: &'static str, help: &'static str, read: fn(&Snapshot) -> u64) -> Metric {
-    Metric { name, kind: Kind::Gauge, help, read }
+const fn counter(name: &'static str, help: &'static str, read: Find) -> Metric {
+    Metric { name, kind: Kind::Counter, help, read: Read::One(read) }
+}
+
+const fn gauge(name: &'static str, help: &'static str, read: Find) -> Metric {
+    Metric { name, kind: Kind::Gauge, help, read: Read::One(read) }
 }
 
 const METRICS: &[Metric] = &[
-    counter("ringwire_connections_accepted_total", "Connections accepted.", |s| s.sessions.accepted),
-    gauge("ringwire_connections", "Connections open now.", |s| s.sessions.open),
+    Metric {
+        name: "ringwire_connections_accepted_total",
+        kind: Kind::Counter,
+        help: "Connections accepted.",
+        read: Read::Each(&[
+            ("transport=\"ws\"", |s| s.sessions.ways[Way::Ws as usize].accepted),
+            ("transport=\"wss\"", |s| s.sessions.ways[Way::Wss as usize].accepted),
+            ("transport=\"quic\"", |s| s.sessions.ways[Way::Quic as usize].accepted),
+            ("transport=\"webtransport\"", |s| s.sessions.ways[Way::WebTransport as usize].accepted),
+        ]),
+    },
+    Metric {
+        name: "ringwire_connections",
+        kind: Kind::Gauge,
+        help: "Connections open now.",
+        read: Read::Each(&[
+            ("transport=\"ws\"", |s| s.sessions.ways[Way::Ws as usize].open),
+            ("transport=\"wss\"", |s| s.sessions.ways[Way::Wss as usize].open),
+            ("transport=\"quic\"", |s| s.sessions.ways[Way::Quic as usize].open),
+            ("transport=\"webtransport\"", |s| s.sessions.ways[Way::WebTransport as usize].open),
+        ]),
+    },
+    Metric {
+        name: "ringwire_handshakes_total",
+        kind: Kind::Counter,
+        help: "Handshakes of TLS: full with certificate and signature, resumed by what the client kept, or failed.",
+        read: Read::Each(&[
+            ("transport=\"wss\",result=\"full\"", |s| s.sessions.tls.full),
+            ("transport=\"wss\",result=\"resumed\"", |s| s.sessions.tls.resumed),
+            ("transport=\"wss\",result=\"failed\"", |s| s.sessions.tls.failed),
+            ("transport=\"quic\",result=\"full\"", |s| s.quic.native.full),
+            ("transport=\"quic\",result=\"resumed\"", |s| s.quic.native.resumed),
+            ("transport=\"quic\",result=\"failed\"", |s| s.quic.native.failed),
+            ("transport=\"webtransport\",result=\"full\"", |s| s.quic.web.full),
+            ("transport=\"webtransport\",result=\"resumed\"", |s| s.quic.web.resumed),
+            ("transport=\"webtransport\",result=\"failed\"", |s| s.quic.web.failed),
+        ]),
+    },
+    counter(
+        "ringwire_connections_overflown_total",
+        "Connections closed at once, because there are as many as there may be.",
+        |s| s.driver.refused,
+    ),
+    counter(
+        "ringwire_accept_pauses_total",
+        "Times that no connections were taken for a while, for want of descriptors or memory.",
+        |s| s.driver.accept_pauses,
+    ),
     gauge("ringwire_quic_connections", "QUIC connections now, those that begin or end included.", |s| {
         s.quic.connections
     }),
@@ -58,8 +116,25 @@ const METRICS: &[Metric] = &[
         "QUIC connections that opened no stream in time.",
         |s| s.quic.overdue,
     ),
+    counter("ringwire_quic_early_total", "Clients whose early data (0-RTT) was taken.", |s| s.quic.early),
     counter("ringwire_quic_datagrams_in_total", "Datagrams that came.", |s| s.quic.datagrams_in),
     counter("ringwire_quic_datagrams_out_total", "Datagrams that left.", |s| s.quic.datagrams_out),
+    Metric {
+        name: "ringwire_quic_datagrams_dropped_total",
+        kind: Kind::Counter,
+        help: "Datagrams dropped on this machine: in, because the socket's buffer was full; out, because the kernel \
+               took no more, or refused them.",
+        read: Read::Each(&[
+            ("direction=\"in\"", |s| s.driver.datagrams_overflown),
+            ("direction=\"out\"", |s| s.driver.datagrams_dropped),
+        ]),
+    },
+    Metric {
+        name: "ringwire_frames_in_datagrams_total",
+        kind: Kind::Counter,
+        help: "Frames of the moment sent in datagrams, where they may be lost.",
+        read: Read::Each(&[("kind=\"typing\"", |s| s.sessions.typing_datagrams)]),
+    },
     counter(
         "ringwire_quic_strays_total",
         "Datagrams passed on to the shard that has their connection.",
@@ -74,10 +149,6 @@ const METRICS: &[Metric] = &[
         |s| s.quic.moves_refused,
     ),
     gauge("ringwire_sessions", "Sessions signed in now.", |s| s.sessions.signed_in),
-    counter("ringwire_tls_handshakes_total", "TLS handshakes with certificate and signature.", |s| {
-        s.sessions.tls_full
-    }),
-    counter("ringwire_tls_resumptions_total", "TLS handshakes by a ticket.", |s| s.sessions.tls_resumed),
     counter("ringwire_frames_received_total", "Frames received.", |s| s.sessions.frames_in),
     counter("ringwire_messages_delivered_total", "Messages queued to connections.", |s| s.sessions.delivered),
     counter("ringwire_heads_told_total", "Heads told to who has a large conversation not open.", |s| {
@@ -257,7 +328,17 @@ fn write(snapshots: &[Box<Snapshot>], uptime_s: f64) -> String {
     for metric in METRICS {
         head(&mut out, metric.name, metric.help, metric.kind);
         for (shard, snapshot) in snapshots.iter().enumerate() {
-            let _ = writeln!(out, "{}{{shard=\"{shard}\"}} {}", metric.name, (metric.read)(snapshot));
+            let name = metric.name;
+            match metric.read {
+                Read::One(read) => {
+                    let _ = writeln!(out, "{name}{{shard=\"{shard}\"}} {}", read(snapshot));
+                }
+                Read::Each(lines) => {
+                    for (labels, read) in lines {
+                        let _ = writeln!(out, "{name}{{shard=\"{shard}\",{labels}}} {}", read(snapshot));
+                    }
+                }
+            }
         }
     }
     for (shard, snapshot) in snapshots.iter().enumerate() {
@@ -302,14 +383,18 @@ mod tests {
     #[test]
     fn every_shard_has_a_line_of_its_own() {
         let mut second = Snapshot::default();
-        second.sessions.open = 7;
+        second.sessions.ways[Way::Wss as usize].open = 7;
+        second.quic.web.failed = 3;
         second.conversations.delays.buckets[..3].copy_from_slice(&[5, 0, 2]);
         second.conversations.delays.sum_ms = 6;
         let text = write(&[Box::default(), Box::new(second)], 1.5);
         for line in [
             "# TYPE ringwire_connections gauge",
-            "ringwire_connections{shard=\"0\"} 0",
-            "ringwire_connections{shard=\"1\"} 7",
+            "ringwire_sessions{shard=\"0\"} 0",
+            "ringwire_connections{shard=\"0\",transport=\"wss\"} 0",
+            "ringwire_connections{shard=\"1\",transport=\"wss\"} 7",
+            "ringwire_connections{shard=\"1\",transport=\"ws\"} 0",
+            "ringwire_handshakes_total{shard=\"1\",transport=\"webtransport\",result=\"failed\"} 3",
             "ringwire_uptime_seconds 1.500",
             "# TYPE ringwire_delivery_seconds histogram",
             "ringwire_delivery_seconds_bucket{shard=\"1\",le=\"0.001\"} 5",

@@ -94,6 +94,7 @@ impl Quic {
                 peer.came_bytes += bytes as u64;
                 peer.connection.handle_event(event);
                 peer.on_moved(was_at, now_ms);
+                self.note_handshake(index);
                 self.touch(index);
                 self.attend(instant, index);
             }
@@ -142,6 +143,7 @@ impl Quic {
                 self.begin(instant, slot, peer, is_validated);
             }
             Err(error) => {
+                self.resumption.take();
                 tracing::debug!(peer = %peer_address, cause = %error.cause, "no QUIC connection");
                 if let Some(transmit) = error.response {
                     put(&mut self.out, &transmit, &self.scratch);
@@ -155,7 +157,7 @@ impl Quic {
         let newest = &self.setup.offer.current().quic;
         if !Arc::ptr_eq(newest, &self.crypto) {
             self.crypto = Arc::clone(newest);
-            let crypto = Arc::clone(newest);
+            let crypto = self.resumption.watch(newest);
             match settings::server(&self.setup.keys, &self.dates, self.setup.patience, crypto) {
                 Ok(server) => self.server = server,
                 Err(error) => tracing::error!(%error, "QUIC keeps the certificate that it had"),
@@ -179,6 +181,7 @@ impl Quic {
         self.counters.connections += 1;
         self.counters.handshakes += 1;
         self.counters.unproven += u64::from(!is_validated);
+        self.note_handshake(index);
         self.touch(index);
         self.attend(instant, index);
     }

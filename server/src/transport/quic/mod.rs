@@ -25,6 +25,7 @@ mod deadlines;
 mod ids;
 mod pages;
 mod peer;
+mod resumption;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -45,12 +46,14 @@ pub use arrivals::Stray;
 use deadlines::Deadlines;
 use ids::Ids;
 use peer::{Peer, Stage};
+use resumption::Resumption;
 use settings::{Dates, Keys, Patience};
 
 use crate::clock::Now;
 use crate::fanout::letter::ShardIndex;
 use crate::limits::{QUIC_TRANSMITS_PER_TURN, QUIC_TURN_BYTES};
 use crate::transport::tls::offer::Offer;
+use crate::transport::way::Handshakes;
 
 /// Datagrams that the kernel cuts out of one send.
 const SEGMENTS_MAX: usize = 10;
@@ -62,7 +65,14 @@ const WEB_LINGER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Event {
     /// A client has opened its stream: a session may begin.
-    Opened(ConnectionId, SocketAddr),
+    Opened {
+        /// Which.
+        id: ConnectionId,
+        /// Where it came from.
+        peer: SocketAddr,
+        /// Whether it is a browser's, over HTTP/3.
+        is_web: bool,
+    },
     /// There is something to [`Quic::read`].
     Readable(ConnectionId),
     /// The stream takes bytes again after it did not.
@@ -86,6 +96,12 @@ pub struct Counters {
     pub unproven: u64,
     /// Connections begun.
     pub accepted: u64,
+    /// How handshakes ended; those of browsers are apart, which ask for HTTP/3.
+    pub native: Handshakes,
+    /// See above.
+    pub web: Handshakes,
+    /// Clients whose early data was taken. Of what is refused QUIC says nothing.
+    pub early: u64,
     /// Connections refused, because there are as many as there may be.
     pub refused: u64,
     /// Clients asked to prove their address first.
@@ -136,6 +152,7 @@ pub struct Quic {
     endpoint: Endpoint,
     ids: Ids,
     dates: Arc<Dates>,
+    resumption: Arc<Resumption>,
     server: Arc<ServerConfig>,
     /// What `server` was made of, to see whether the certificates have changed.
     crypto: Arc<rustls::ServerConfig>,
@@ -165,7 +182,8 @@ impl Quic {
         let ids = Ids::new(setup.keys.secret, setup.keys.seed, setup.shard);
         let crypto = Arc::clone(&setup.offer.current().quic);
         let dates = Arc::new(Dates::default());
-        let server = settings::server(&setup.keys, &dates, setup.patience, Arc::clone(&crypto))
+        let resumption = Arc::new(Resumption::default());
+        let server = settings::server(&setup.keys, &dates, setup.patience, resumption.watch(&crypto))
             .map_err(|error| error.to_string())?;
         let config = Arc::new(settings::endpoint(&setup.keys, ids.clone()));
         // The driver's sockets never let a datagram be cut on its way, so its length can be found out by trying.
@@ -175,6 +193,7 @@ impl Quic {
             endpoint,
             ids,
             dates,
+            resumption,
             server,
             crypto,
             peers: Vec::new(),
@@ -381,7 +400,7 @@ impl Quic {
                 peer.connection.close(instant, VarInt::from_u32(u32::from(code)), reason);
             }
         }
-        self.end_handshake(index);
+        self.end_handshake(index, false);
     }
 
     /// Hands over what is to be sent; beyond a turn's worth, the rest waits for the next.
@@ -454,7 +473,7 @@ impl Quic {
         }
         // The endpoint gives the handle to the next who comes.
         if self.peers[index as usize].as_deref().is_some_and(|peer| peer.connection.is_drained()) {
-            self.end_handshake(index);
+            self.end_handshake(index, false);
             if let Some(peer) = self.peers[index as usize].take() {
                 self.deadlines.forget(peer.scheduled, index);
             }

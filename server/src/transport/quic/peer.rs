@@ -66,6 +66,7 @@ pub(super) struct Peer {
     pub(super) is_touched: bool,
     is_handshaking: bool,
     is_validated: bool,
+    is_resumed: bool,
 }
 
 impl Peer {
@@ -98,6 +99,7 @@ impl Peer {
             is_touched: false,
             is_handshaking: true,
             is_validated,
+            is_resumed: false,
         }
     }
 
@@ -229,7 +231,7 @@ impl Quic {
                 }
             }
             quinn_proto::Event::Connected => {
-                self.end_handshake(index);
+                self.end_handshake(index, true);
                 let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
                 if let Some(web) = &mut peer.web {
                     web.begin(&mut peer.connection);
@@ -248,7 +250,7 @@ impl Quic {
                 peer.stage = Stage::Over;
                 peer.until_ns = u64::MAX;
                 peer.forget();
-                self.end_handshake(index);
+                self.end_handshake(index, false);
             }
             quinn_proto::Event::Stream(event) => self.on_stream(instant, index, event),
             quinn_proto::Event::DatagramReceived => {
@@ -267,11 +269,27 @@ impl Quic {
     }
 
     /// The connection counts as one in handshake no longer.
-    pub(super) fn end_handshake(&mut self, index: u32) {
+    pub(super) fn end_handshake(&mut self, index: u32, is_complete: bool) {
         let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
-        if std::mem::replace(&mut peer.is_handshaking, false) {
-            self.counters.handshakes -= 1;
-            self.counters.unproven -= u64::from(!peer.is_validated);
+        if !std::mem::replace(&mut peer.is_handshaking, false) {
+            return;
+        }
+        self.counters.handshakes -= 1;
+        self.counters.unproven -= u64::from(!peer.is_validated);
+        let of = if peer.web.is_some() { &mut self.counters.web } else { &mut self.counters.native };
+        if !is_complete {
+            of.failed += 1;
+            return;
+        }
+        of.completed(peer.is_resumed);
+        self.counters.early += u64::from(peer.connection.has_0rtt());
+    }
+
+    /// Notes whether the datagram that was handled last took up a session.
+    pub(super) fn note_handshake(&mut self, index: u32) {
+        let was_taken = self.resumption.take();
+        if let Some(peer) = self.peers[index as usize].as_deref_mut() {
+            peer.is_resumed |= was_taken;
         }
     }
 
@@ -341,7 +359,8 @@ impl Quic {
         if !peer.is_handshaking {
             peer.until_ns = u64::MAX;
         }
-        self.events.push_back(Event::Opened(peer.id, peer.address));
+        let is_web = peer.web.is_some();
+        self.events.push_back(Event::Opened { id: peer.id, peer: peer.address, is_web });
         self.events.push_back(Event::Readable(peer.id));
     }
 

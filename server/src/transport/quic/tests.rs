@@ -218,8 +218,8 @@ impl World {
     }
 
     fn opened(&mut self) -> ConnectionId {
-        let at = self.events.iter().position(|event| matches!(event, Event::Opened(..)));
-        let Event::Opened(id, _) = self.events.remove(at.expect("a client has opened its stream")) else {
+        let at = self.events.iter().position(|event| matches!(event, Event::Opened { .. }));
+        let Event::Opened { id, .. } = self.events.remove(at.expect("a client has opened its stream")) else {
             unreachable!("found as such")
         };
         id

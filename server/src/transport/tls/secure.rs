@@ -210,6 +210,11 @@ impl Secure {
         }
     }
 
+    /// Whether the handshake is over.
+    pub fn is_shaken(&self) -> bool {
+        self.is_shaken
+    }
+
     /// Bytes kept of a record that is not whole.
     pub fn partial_bytes(&self) -> usize {
         self.partial.len()

@@ -83,7 +83,7 @@ fn what_comes_early_is_read_at_once_and_a_flight_sent_again_changes_nothing() {
         }
         world.flush();
     }
-    assert!(!world.has(|event| matches!(event, Event::Opened(..))), "{:?}", world.events);
+    assert!(!world.has(|event| matches!(event, Event::Opened { .. })), "{:?}", world.events);
     assert_eq!(world.read_all(id), b"");
     world.pass(20_000, &mut [&mut client]);
     assert_eq!(world.quic.counters.connections, 1, "what the copies began is forgotten");
