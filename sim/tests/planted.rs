@@ -81,7 +81,9 @@ fn a_cursor_that_is_told_and_not_kept_is_found() {
 #[test]
 fn a_delivery_dropped_on_a_full_ring_is_found() {
     let (seed, promise) = found(Plant::DropOnFullRing);
-    assert!([Promise::Order, Promise::Progress].contains(&promise), "seed {seed}: {promise}");
+    // Presence goes that way, too.
+    let fits = [Promise::Order, Promise::Progress, Promise::Presence];
+    assert!(fits.contains(&promise), "seed {seed}: {promise}");
 }
 
 #[cfg(feature = "planted-bugs")]

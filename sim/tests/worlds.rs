@@ -47,6 +47,7 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("segments that were given up", counts.given_up),
         ("gaps over what has expired", counts.expired),
         ("QUIC connections", counts.quic_opened),
+        ("sessions over WebTransport", counts.web_opened),
         ("flights of early data", counts.early),
         ("flights of early data that came to nothing", counts.early_refused),
         ("QUIC connections turned away", counts.quic_refused),

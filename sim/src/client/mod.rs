@@ -4,12 +4,11 @@
 //! device of its own; the name of its user stays.
 
 pub mod quic;
+mod web;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use quinn_proto::crypto::rustls::QuicClientConfig;
 use ringwire_client::core::{Config, Core, PublishId, RequestId};
 use ringwire_client::ws::Link;
 use ringwire_protocol::message::View;
@@ -19,7 +18,8 @@ use quic::Quic;
 
 use crate::check::Room;
 use crate::model::Token;
-use crate::network::{SocketId, trust};
+use crate::network::SocketId;
+use crate::network::trust::Tickets;
 use crate::random::Random;
 use crate::world::Settings;
 
@@ -76,8 +76,8 @@ pub struct Client {
     pub socket: Option<(SocketId, bool)>,
     /// What is in the socket's place where the connection is one of QUIC; the number is only its name then.
     pub quic: Option<Box<Quic>>,
-    /// What it knows of the server from earlier connections of this life.
-    pub tickets: Arc<QuicClientConfig>,
+    /// What it knows of the server from earlier connections of this life, if it has dialled by QUIC.
+    pub tickets: Option<Tickets>,
     /// The last attempt at QUIC has not come about.
     pub falls_back: bool,
     /// Bytes for the socket that it has not taken.
@@ -139,7 +139,7 @@ impl Client {
             link: Link::new(Core::new(config, random.word()), random.word()),
             socket: None,
             quic: None,
-            tickets: trust::client(),
+            tickets: None,
             falls_back: false,
             out: Vec::new(),
             wake_at_us: None,

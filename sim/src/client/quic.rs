@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::crypto::rustls::QuicClientConfig;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionError, ConnectionHandle, ConnectionId, ConnectionIdGenerator,
     DatagramEvent, Dir, EcnCodepoint, Endpoint, EndpointConfig, Event, ReadError, SendDatagramError,
@@ -31,7 +30,9 @@ use ringwire_client::limits::{
 use ringwire_protocol::Fault;
 use ringwire_protocol::frame::FrameReader;
 
-use crate::network::{PathId, SERVER, trust};
+use super::web::{Answer, Web};
+use crate::network::trust::{NAME, Tickets};
+use crate::network::{PathId, SERVER};
 use crate::random::Random;
 
 /// Datagrams that wait for a client that does not read; what comes beyond is lost, as in a full socket.
@@ -61,7 +62,7 @@ pub enum Brought {
 #[derive(Clone)]
 pub struct Manner {
     /// What is known from earlier connections.
-    pub tickets: Arc<QuicClientConfig>,
+    pub tickets: Tickets,
     /// Bytes of a stream that it takes ahead, where that is less than the product's.
     pub window: u32,
     /// It reads streams in their order.
@@ -85,6 +86,16 @@ impl ConnectionIdGenerator for Ids {
     }
 }
 
+/// A stream of the server's.
+struct Page {
+    /// What it begins with, until that says what it is; only over HTTP/3.
+    head: Option<Vec<u8>>,
+    /// It is not for the session.
+    is_other: bool,
+    /// Cuts it into frames.
+    reader: FrameReader,
+}
+
 /// See the module.
 pub struct Quic {
     endpoint: Endpoint,
@@ -95,8 +106,10 @@ pub struct Quic {
     early: Option<Vec<u8>>,
     /// What is to be said again, before anything else.
     again: Vec<u8>,
-    /// Streams of the server's, each with what cuts it into frames.
-    pages: BTreeMap<StreamId, FrameReader>,
+    /// HTTP/3, where that is spoken.
+    web: Option<Web>,
+    /// Streams of the server's.
+    pages: BTreeMap<StreamId, Page>,
     brought: VecDeque<Brought>,
     /// The stream is read in its order; not so where that bug is planted.
     is_ordered: bool,
@@ -127,12 +140,11 @@ impl Quic {
         config.cid_generator(move || Box::new(Ids(ids.clone()))).rng_seed(Some(seed(random)));
         let mut endpoint = Endpoint::new(Arc::new(config), None, true, None);
         let first = ConnectionId::new(&seed(random)[..20]);
-        let mut config = ClientConfig::new(manner.tickets);
+        let mut config = ClientConfig::new(manner.tickets.config);
         config.transport_config(Arc::new(transport(manner.window)));
         config.initial_dst_cid_provider(Arc::new(move || first));
-        let (handle, connection) = endpoint
-            .connect(now, config, SERVER, trust::NAME)
-            .expect("the server's address and name are valid");
+        let (handle, connection) =
+            endpoint.connect(now, config, SERVER, NAME).expect("the server's address and name are valid");
         let may_be_early = connection.has_0rtt();
         let mut quic = Quic {
             endpoint,
@@ -141,6 +153,7 @@ impl Quic {
             stream: None,
             early: None,
             again: Vec::new(),
+            web: manner.tickets.is_browser.then(Web::default),
             pages: BTreeMap::new(),
             brought: VecDeque::new(),
             is_ordered: manner.is_ordered,
@@ -205,29 +218,52 @@ impl Quic {
                     let early = self.early.take();
                     let taken = early.is_some().then(|| self.connection.accepted_0rtt());
                     self.brought.push_back(Brought::Confirmed(taken));
-                    match (taken, early) {
-                        (Some(false), Some(said)) => {
+                    match (taken, early, &mut self.web) {
+                        (Some(false), Some(said), _) => {
                             self.stream = self.connection.streams().open(Dir::Bi);
                             self.again = said;
                         }
-                        (None, _) => self.open(),
+                        (None, _, Some(web)) => web.begin(&mut self.connection),
+                        (None, _, None) => self.open(),
                         _ => {}
                     }
                 }
                 Event::ConnectionLost { reason } => {
                     self.was_reset = matches!(reason, ConnectionError::Reset);
-                    self.brought.push_back(Brought::Lost(cause(reason)));
+                    let cause = match &self.web {
+                        // What the session has to say was said in it; this code is HTTP's.
+                        Some(_) => Cause::Network(format!("QUIC: {reason}")),
+                        None => cause(reason),
+                    };
+                    self.brought.push_back(Brought::Lost(cause));
                 }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Uni }) => {
                     while let Some(id) = self.connection.streams().accept(Dir::Uni) {
-                        self.pages.insert(id, FrameReader::new(FRAME_BYTES_TAKEN));
+                        let head = self.web.is_some().then(Vec::new);
+                        let reader = FrameReader::new(FRAME_BYTES_TAKEN);
+                        self.pages.insert(id, Page { head, is_other: false, reader });
                         self.read_page(id);
                     }
                 }
-                Event::Stream(StreamEvent::Readable { id }) if Some(id) != self.stream => self.read_page(id),
+                Event::Stream(StreamEvent::Readable { id }) if Some(id) != self.stream => match &mut self.web
+                {
+                    Some(web) if web.is_request(id) => match web.on_request(&mut self.connection) {
+                        Answer::Nothing => {}
+                        Answer::Session(stream) => {
+                            self.stream = Some(stream);
+                            self.brought.push_back(Brought::Open);
+                        }
+                        Answer::Over(cause) => self.brought.push_back(Brought::Lost(cause)),
+                    },
+                    _ => self.read_page(id),
+                },
                 Event::DatagramReceived => {
                     while let Some(bytes) = self.connection.datagrams().recv() {
-                        self.brought.push_back(Brought::Beside(bytes));
+                        let frame = match &self.web {
+                            Some(web) => web.undo_datagram(bytes),
+                            None => Some(bytes),
+                        };
+                        self.brought.extend(frame.map(Brought::Beside));
                     }
                 }
                 _ => {}
@@ -236,13 +272,21 @@ impl Quic {
     }
 
     fn read_page(&mut self, id: StreamId) {
-        let Some(reader) = self.pages.get_mut(&id) else { return };
+        let Some(Page { head, is_other, reader }) = self.pages.get_mut(&id) else { return };
         let mut stream = self.connection.recv_stream(id);
         let Ok(mut chunks) = stream.read(true) else { return };
         let is_over = loop {
             match chunks.next(usize::MAX) {
                 Ok(Some(chunk)) => {
-                    let mut rest = &chunk.bytes[..];
+                    let mut bytes = chunk.bytes;
+                    if let Some(begun) = head {
+                        begun.extend_from_slice(&bytes);
+                        let Some(head_bytes) = Web::head_bytes(begun) else { continue };
+                        *is_other = head_bytes == 0;
+                        bytes = Bytes::copy_from_slice(&begun[head_bytes..]);
+                        *head = None;
+                    }
+                    let mut rest = if *is_other { &[][..] } else { &bytes[..] };
                     let fault = loop {
                         match reader.next(&mut rest) {
                             Ok(Some(frame)) => {
@@ -309,6 +353,11 @@ impl Quic {
         self.early.is_some()
     }
 
+    /// Whether it speaks HTTP/3.
+    pub fn is_browser(&self) -> bool {
+        self.web.is_some()
+    }
+
     /// Whether something is to be said again first.
     pub fn repeats(&self) -> bool {
         !self.again.is_empty()
@@ -316,13 +365,24 @@ impl Quic {
 
     /// Sends a frame as a datagram; whether that can be.
     pub fn tell(&mut self, frame: Vec<u8>) -> bool {
-        let told = self.connection.datagrams().send(frame.into(), true);
+        let datagram = match &self.web {
+            Some(web) => web.datagram(&frame),
+            None => frame.into(),
+        };
+        let told = self.connection.datagrams().send(datagram, true);
         !matches!(
             told,
             Err(SendDatagramError::UnsupportedByPeer
                 | SendDatagramError::Disabled
                 | SendDatagramError::TooLarge)
         )
+    }
+
+    /// Says its last word, where that is one of the session's own.
+    pub fn say_end(&mut self, code: u16, reason: &str) {
+        if let Some(web) = &self.web {
+            web.close(&mut self.connection, code, reason);
+        }
     }
 
     /// Ends it.

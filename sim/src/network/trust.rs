@@ -19,8 +19,9 @@ use rustls::version::TLS13;
 /// The name that the certificate is for.
 pub const NAME: &str = "sim";
 
-/// What protocol the client wants (W-70).
+/// What protocol a client wants (W-70), and what a browser does.
 const PROTOCOL: &[u8] = b"ringwire/1";
+const PROTOCOL_WEB: &[u8] = b"h3";
 
 /// An Ed25519 key of no secret, as PKCS #8 (RFC 8410): what is before the 32 bytes, which are all the same.
 const KEY_HEAD: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
@@ -48,14 +49,31 @@ pub fn offer() -> Offer {
     Offer::new(Certificates { tcp: Arc::clone(&server), quic: server, sha256: [0; 32] })
 }
 
-/// What a client begins with: nothing to resume.
-///
-/// # Panics
-/// Never: the provider has the cipher of Initial packets.
-pub fn client() -> Arc<QuicClientConfig> {
-    let mut client = TRUST.client.clone();
-    client.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
-    Arc::new(QuicClientConfig::try_from(client).expect("the provider has the cipher of Initial packets"))
+/// What one client knows of the server: whom it trusts, and what it was given to resume.
+#[derive(Clone)]
+pub struct Tickets {
+    /// For connections.
+    pub config: Arc<QuicClientConfig>,
+    /// It is a browser, which speaks HTTP/3 and says nothing early.
+    pub is_browser: bool,
+}
+
+impl Tickets {
+    /// Nothing to resume.
+    ///
+    /// # Panics
+    /// Never: the provider has the cipher of Initial packets.
+    pub fn new(is_browser: bool) -> Self {
+        let mut client = TRUST.client.clone();
+        client.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
+        if is_browser {
+            client.alpn_protocols = vec![PROTOCOL_WEB.to_vec()];
+            client.enable_early_data = false;
+        }
+        let config =
+            QuicClientConfig::try_from(client).expect("the provider has the cipher of Initial packets");
+        Tickets { config: Arc::new(config), is_browser }
+    }
 }
 
 fn make() -> Trust {
@@ -74,7 +92,7 @@ fn make() -> Trust {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
         .expect("the key is the certificate's");
-    server.alpn_protocols = vec![PROTOCOL.to_vec(), b"h3".to_vec()];
+    server.alpn_protocols = vec![PROTOCOL.to_vec(), PROTOCOL_WEB.to_vec()];
     server.max_early_data_size = u32::MAX;
 
     let mut client = rustls::ClientConfig::builder_with_provider(provider)

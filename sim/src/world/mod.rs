@@ -152,6 +152,10 @@ pub struct Counts {
     pub dials: u64,
     /// Of those, over QUIC.
     pub quic_dials: u64,
+    /// Of those, of browsers.
+    pub web_dials: u64,
+    /// Sessions over WebTransport that came about.
+    pub web_opened: u64,
     /// QUIC connections that came about.
     pub quic_opened: u64,
     /// Of those, what was said before the handshake was over and taken.
@@ -212,7 +216,7 @@ impl Counts {
         let into = self;
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
-            quic_dials quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers
+            quic_dials web_dials web_opened quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers
             marked bleached retried proven resets moves moves_survived);
     }
 }

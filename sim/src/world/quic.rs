@@ -1,8 +1,5 @@
 //! Connections of QUIC, at the end of those who dial: what they bring, what they are told, and when they want their turn.
 
-use std::sync::Arc;
-
-use quinn_proto::crypto::rustls::QuicClientConfig;
 use ringwire_client::core::Cause;
 
 use super::datagrams::base;
@@ -10,6 +7,7 @@ use super::listen::Line;
 use super::{Event, World};
 use crate::check::Verdict;
 use crate::client::quic::{Brought, Manner, Quic};
+use crate::network::trust::Tickets;
 use crate::network::{Dialler, Side, SocketId};
 use crate::plant::Plant;
 
@@ -23,7 +21,7 @@ impl World {
     }
 
     /// Somebody dials from an address of his own: the connection, and the number that is its name.
-    fn begin_quic(&mut self, whose: Dialler, tickets: Arc<QuicClientConfig>) -> (SocketId, Box<Quic>) {
+    fn begin_quic(&mut self, whose: Dialler, tickets: Tickets) -> (SocketId, Box<Quic>) {
         let path = self.new_path(Some(whose));
         let is_ordered = self.plant != Some(Plant::UnorderedStream);
         let manner = Manner { tickets, window: self.settings.datagrams.window, is_ordered };
@@ -37,7 +35,10 @@ impl World {
 
     /// A client dials.
     fn dial_quic(&mut self, client: usize) {
-        let tickets = Arc::clone(&self.clients[client].tickets);
+        let is_browser = self.random.datagrams.one_in(self.settings.datagrams.browsers);
+        let tickets = &mut self.clients[client].tickets;
+        let tickets = tickets.get_or_insert_with(|| Tickets::new(is_browser)).clone();
+        self.counts.web_dials += u64::from(tickets.is_browser);
         let (id, quic) = self.begin_quic(Dialler::Client(client), tickets);
         let now = self.client_now();
         let this = &mut self.clients[client];
@@ -80,6 +81,7 @@ impl World {
             match quic.poll(most) {
                 None => break,
                 Some(Brought::Open) => {
+                    self.counts.web_opened += u64::from(quic.is_browser());
                     this.socket = Some((id, true));
                     this.link.on_open_stream(now);
                 }
@@ -179,9 +181,13 @@ impl World {
     pub(super) fn close_quic(&mut self, client: usize) {
         let instant = self.client_instant();
         self.write_quic(client);
-        self.flush_quic(Dialler::Client(client));
         let this = &mut self.clients[client];
         let (code, reason) = this.link.take_goodbye();
+        if let Some(quic) = &mut this.quic {
+            quic.say_end(code, &reason);
+        }
+        self.flush_quic(Dialler::Client(client));
+        let this = &mut self.clients[client];
         if let Some(quic) = &mut this.quic {
             quic.close(instant, code, &reason);
         }

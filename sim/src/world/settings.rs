@@ -70,6 +70,8 @@ pub struct NetworkSettings {
 pub struct DatagramSettings {
     /// One dial of a client in so many is for QUIC; 0: none.
     pub share: u64,
+    /// One client in so many of those is a browser, with WebTransport; 0: none.
+    pub browsers: u64,
     /// What is added to the time of each, at most, in per cent of that; the more, the more of them overtake.
     pub jitter_percent: u64,
     /// One in so many is lost; 0: none.
@@ -286,6 +288,7 @@ fn datagrams(random: &mut Random, active_us: u64) -> DatagramSettings {
     let widths: [[usize; 2]; 4] = [[1200, 1200], [1200, 1500], [1300, 1400], [1500, 1500]];
     DatagramSettings {
         share: random.pick(&[0, 0, 0, 1, 2, 4]),
+        browsers: random.pick(&[0, 3, 3, 1]),
         jitter_percent: random.pick(&[0, 10, 100, 400]),
         loss: random.pick(&[0, 100, 20, 5]),
         double: random.pick(&[0, 50, 5]),

@@ -8,7 +8,7 @@
 //! A connection has a slot behind those of the driver, so a session does not know which of the two it is on. The
 //! client opens one stream; what the session writes to it is frames behind each other (W-70). Answers to fetches
 //! go on streams of their own with a lower priority (`pages`), signs of the moment as datagrams where they fit.
-//! `arrivals` judges who may connect, `web` speaks as much HTTP/3 as WebTransport needs.
+//! `arrivals` judges who may connect, `web` speaks as much HTTP/3 as WebTransport needs, in the `words` of that.
 //!
 //! Owner: the shard. Lifetime: the process; a connection lives from its first datagram until QUIC has drained it,
 //! the session on it from its first stream until either side closes.
@@ -30,6 +30,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod web;
+pub mod words;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

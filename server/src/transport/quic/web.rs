@@ -15,20 +15,12 @@
 
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
-use web_transport_proto as http3;
-use web_transport_proto::{
-    Capsule, ConnectError, ConnectRequest, ConnectResponse, Frame, Settings, StreamUni,
-};
+use web_transport_proto::{ConnectError, ConnectRequest};
 
 use ringwire_protocol::code::Code;
 
+use super::words::{self, Head, PATH};
 use crate::limits::{QUIC_WEB_HEAD_BYTES_MAX, QUIC_WEB_STREAMS_BIDI, QUIC_WEB_STREAMS_UNI};
-
-/// Where a session is asked for.
-pub const PATH: &str = "/v1/wt";
-
-/// Sessions of one connection.
-const SESSIONS: u32 = 1;
 
 /// What HTTP/3 closes a connection with whose work is done (RFC 9114 §8.1).
 pub(super) const H3_NO_ERROR: u32 = 0x100;
@@ -78,11 +70,8 @@ impl Web {
         connection.set_max_concurrent_streams(Dir::Uni, VarInt::from_u32(QUIC_WEB_STREAMS_UNI));
         connection.set_max_concurrent_streams(Dir::Bi, VarInt::from_u32(QUIC_WEB_STREAMS_BIDI));
         let Some(control) = connection.streams().open(Dir::Uni) else { return };
-        let (mut settings, mut bytes) = (Settings::default(), Vec::new());
-        settings.enable_webtransport(SESSIONS);
-        settings.encode(&mut bytes);
         // The first bytes of a new connection are taken; without them there is no session, and the time is up soon.
-        let _ = connection.send_stream(control).write(&bytes);
+        let _ = connection.send_stream(control).write(&words::control());
         self.has_begun = true;
     }
 
@@ -141,10 +130,9 @@ impl Web {
             Err(ConnectError::WrongMethod(_) | ConnectError::WrongProtocol(_)) => http::StatusCode::NOT_FOUND,
             Err(_) => http::StatusCode::BAD_REQUEST,
         };
-        let mut answer = Vec::new();
-        if ConnectResponse::new(status).encode(&mut answer).is_err() {
+        let Some(answer) = words::answer(status) else {
             return Outcome::Fault(Code::INTERNAL, "the answer cannot be written");
-        }
+        };
         // A few bytes, where nothing was written before.
         let _ = connection.send_stream(id).write(&answer);
         if status == http::StatusCode::OK {
@@ -182,42 +170,23 @@ impl Web {
 
     /// What a stream of ours in the session begins with.
     pub(super) fn stream_head(&self) -> Vec<u8> {
-        let mut head = Vec::new();
-        if let Some(session) = self.session {
-            StreamUni::WEBTRANSPORT.encode(&mut head);
-            varint(u64::from(session), &mut head);
-        }
-        head
+        self.session.map_or_else(Vec::new, |session| words::stream_head(Dir::Uni, session.into()))
     }
 
     /// A datagram of the session, with what says that it is one.
     pub(super) fn datagram(&self, frame: &Bytes) -> Bytes {
-        let mut bytes = Vec::with_capacity(8 + frame.len());
-        varint(self.quarter(), &mut bytes);
-        bytes.extend_from_slice(frame);
-        Bytes::from(bytes)
+        words::datagram(self.session.map_or(0, u64::from), frame)
     }
 
     /// What is in a datagram of the session; `None`: it belongs to another.
-    pub(super) fn undo_datagram(&self, mut bytes: Bytes) -> Option<Bytes> {
-        let session = http3::VarInt::decode(&mut bytes).ok()?;
-        (self.session.is_some() && session.into_inner() == self.quarter()).then_some(bytes)
-    }
-
-    /// RFC 9297 §2.1.
-    fn quarter(&self) -> u64 {
-        self.session.map_or(0, |session| u64::from(session) / 4)
+    pub(super) fn undo_datagram(&self, bytes: Bytes) -> Option<Bytes> {
+        words::undo_datagram(self.session?.into(), bytes)
     }
 
     /// Says the end of the session, if there is one: code and reason.
     pub(super) fn close(&mut self, connection: &mut Connection, code: u16, reason: &str) -> bool {
         let Some(session) = self.session.take() else { return false };
-        let (mut capsule, mut bytes) = (Vec::new(), Vec::new());
-        let reason = reason.to_owned();
-        Capsule::CloseWebTransportSession { code: u32::from(code), reason }.encode(&mut capsule);
-        Frame::DATA.encode(&mut bytes);
-        varint(capsule.len() as u64, &mut bytes);
-        bytes.extend_from_slice(&capsule);
+        let bytes = words::close(u32::from(code), reason);
         let mut stream = connection.send_stream(session);
         // Not taken whole where the client has shut its window; then the time ends it.
         let is_said = stream.write(&bytes).is_ok_and(|taken| taken == bytes.len());
@@ -251,21 +220,14 @@ fn take(connection: &mut Connection, id: StreamId, mut head: Option<&mut Vec<u8>
 }
 
 fn kind(id: StreamId, head: &[u8]) -> Kind {
-    let mut rest = head;
-    let Ok(first) = http3::VarInt::decode(&mut rest) else { return Kind::Partial };
-    let of_session = if id.dir() == Dir::Uni { StreamUni::WEBTRANSPORT.0 } else { Frame::WEBTRANSPORT.0 };
-    if first == of_session {
-        return match http3::VarInt::decode(&mut rest) {
-            Ok(session) => Kind::Session(session.into_inner(), head.len() - rest.len()),
-            Err(_) => Kind::Partial,
-        };
-    }
-    if id.dir() == Dir::Uni {
-        return Kind::Other;
-    }
-    match ConnectRequest::decode(&mut &head[..]) {
-        Err(ConnectError::UnexpectedEnd) => Kind::Partial,
-        request => Kind::Request(Box::new(request)),
+    match (words::head(id.dir(), head), id.dir()) {
+        (Head::Partial, _) => Kind::Partial,
+        (Head::Session(session, head_bytes), _) => Kind::Session(session, head_bytes),
+        (Head::Other, Dir::Uni) => Kind::Other,
+        (Head::Other, Dir::Bi) => match ConnectRequest::decode(&mut &head[..]) {
+            Err(ConnectError::UnexpectedEnd) => Kind::Partial,
+            request => Kind::Request(Box::new(request)),
+        },
     }
 }
 
@@ -279,12 +241,5 @@ fn judge(request: &ConnectRequest, origins: &[String]) -> http::StatusCode {
             http::StatusCode::FORBIDDEN
         }
         _ => http::StatusCode::OK,
-    }
-}
-
-fn varint(value: u64, out: &mut Vec<u8>) {
-    // Ids of streams are below 2^62, as QUIC's own integers.
-    if let Ok(value) = http3::VarInt::from_u64(value) {
-        value.encode(out);
     }
 }

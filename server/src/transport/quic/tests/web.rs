@@ -1,9 +1,8 @@
 //! WebTransport: what a browser says, in its words.
 
-use bytes::Buf;
-use web_transport_proto as http3;
-use web_transport_proto::{Capsule, ConnectRequest, Frame, Settings, StreamUni};
+use web_transport_proto::Settings;
 
+use super::words::{self, Head, PATH};
 use super::*;
 
 const ORIGIN: &str = "https://app.example";
@@ -14,12 +13,8 @@ struct Browser {
     request: StreamId,
 }
 
-fn request(url: &str, origin: &str) -> Vec<u8> {
-    let request = ConnectRequest::new(reqwest::Url::parse(url).unwrap())
-        .with_header(http::header::ORIGIN, origin.parse().unwrap());
-    let mut bytes = Vec::new();
-    request.encode(&mut bytes).unwrap();
-    bytes
+fn request(path: &str, origin: &str) -> Vec<u8> {
+    words::request("localhost:7400", path, origin).unwrap()
 }
 
 impl Browser {
@@ -27,14 +22,9 @@ impl Browser {
     fn new(world: &mut World, nth: u32, request: &[u8], piece: usize) -> Self {
         let mut client = world.connect(nth, &client_config("h3"));
         world.exchange(&mut [&mut client]);
-        let mut settings = Vec::new();
-        let mut ours = Settings::default();
-        ours.enable_webtransport(1);
-        ours.encode(&mut settings);
-        // Control, and the two of QPACK.
-        for head in [&settings[..], &[2], &[3]] {
+        for greeting in words::greetings() {
             let stream = client.open(Dir::Uni);
-            client.connection.send_stream(stream).write(head).unwrap();
+            client.connection.send_stream(stream).write(&greeting).unwrap();
         }
         let stream = client.open(Dir::Bi);
         for piece in request.chunks(piece) {
@@ -45,21 +35,13 @@ impl Browser {
     }
 
     fn status(&mut self) -> u16 {
-        let bytes = self.client.read(self.request);
-        match http3::ConnectResponse::decode(&mut &bytes[..]) {
-            Ok(response) => response.status.as_u16(),
-            Err(http3::ConnectError::WrongStatus(Some(status))) => status.as_u16(),
-            Err(error) => panic!("{error}"),
-        }
+        words::status(&self.client.read(self.request)).expect("an answer").0
     }
 
     /// A stream in the session, which says `said`.
     fn stream(&mut self, said: &[u8]) -> StreamId {
         let stream = self.client.open(Dir::Bi);
-        let mut bytes = Vec::new();
-        Frame::WEBTRANSPORT.encode(&mut bytes);
-        http3::VarInt::try_from(u64::from(self.request)).unwrap().encode(&mut bytes);
-        bytes.extend_from_slice(said);
+        let bytes = [&words::stream_head(Dir::Bi, self.request.into())[..], said].concat();
         self.client.connection.send_stream(stream).write(&bytes).unwrap();
         stream
     }
@@ -68,22 +50,17 @@ impl Browser {
     fn incoming(&mut self) -> Vec<u8> {
         let stream = self.client.connection.streams().accept(Dir::Uni).expect("there is one");
         let bytes = self.client.read(stream);
-        let mut rest = &bytes[..];
-        assert_eq!(StreamUni::decode(&mut rest).unwrap(), StreamUni::WEBTRANSPORT);
-        assert_eq!(http3::VarInt::decode(&mut rest).unwrap().into_inner(), u64::from(self.request));
-        rest.to_vec()
+        match words::head(Dir::Uni, &bytes) {
+            Head::Session(session, head_bytes) if session == u64::from(self.request) => {
+                bytes[head_bytes..].to_vec()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// How the server ends the session.
     fn end(&mut self) -> (u32, String) {
-        let bytes = self.client.read(self.request);
-        let (frame, mut data) =
-            Frame::read(&mut &bytes[..]).map(|(f, mut d)| (f, d.copy_to_bytes(d.remaining()))).unwrap();
-        assert_eq!(frame, Frame::DATA);
-        match Capsule::decode(&mut data).unwrap() {
-            Capsule::CloseWebTransportSession { code, reason } => (code, reason),
-            other => panic!("{other:?}"),
-        }
+        words::closed(&self.client.read(self.request)).expect("the end of the session")
     }
 }
 
@@ -91,8 +68,7 @@ impl Browser {
 fn a_session_of_a_browser_is_a_session_like_any_other() {
     for piece in [1, 7, 1000] {
         let mut world = World::new();
-        let mut browser =
-            Browser::new(&mut world, 1, &request("https://localhost:7400/v1/wt", ORIGIN), piece);
+        let mut browser = Browser::new(&mut world, 1, &request(PATH, ORIGIN), piece);
         let control =
             browser.client.connection.streams().accept(Dir::Uni).expect("the server's control stream");
         let settings = browser.client.read(control);
@@ -113,12 +89,8 @@ fn a_session_of_a_browser_is_a_session_like_any_other() {
         world.exchange(&mut [&mut browser.client]);
         assert_eq!(browser.client.read(live), b"welcome");
         assert_eq!(browser.incoming(), b"page");
-        let mut datagram = browser.client.connection.datagrams().recv().expect("one");
-        assert_eq!(
-            http3::VarInt::decode(&mut datagram).unwrap().into_inner(),
-            u64::from(browser.request) / 4
-        );
-        assert_eq!(datagram, &b"typing"[..]);
+        let datagram = browser.client.connection.datagrams().recv().expect("one");
+        assert_eq!(words::undo_datagram(browser.request.into(), datagram).as_deref(), Some(&b"typing"[..]));
         browser.client.connection.datagrams().send(Bytes::from_static(b"\0mine"), true).unwrap();
         browser
             .client
@@ -148,7 +120,7 @@ fn a_session_of_a_browser_is_a_session_like_any_other() {
 fn a_browser_that_ends_its_session_is_lost() {
     for by_reset in [false, true] {
         let mut world = World::new();
-        let mut browser = Browser::new(&mut world, 1, &request("https://localhost/v1/wt", ORIGIN), 1000);
+        let mut browser = Browser::new(&mut world, 1, &request(PATH, ORIGIN), 1000);
         browser.stream(b"x");
         world.exchange(&mut [&mut browser.client]);
         let id = world.opened();
@@ -166,14 +138,12 @@ fn a_browser_that_ends_its_session_is_lost() {
 
 #[test]
 fn who_may_not_is_told_by_a_status() {
-    for (url, origin, status) in [
-        ("https://localhost/v1/wt", "https://elsewhere.example", 403),
-        ("https://localhost/v1/ws", ORIGIN, 404),
-        ("https://localhost/", ORIGIN, 404),
-    ] {
+    for (path, origin, status) in
+        [(PATH, "https://elsewhere.example", 403), ("/v1/ws", ORIGIN, 404), ("/", ORIGIN, 404)]
+    {
         let mut world = World::new();
-        let mut browser = Browser::new(&mut world, 1, &request(url, origin), 1000);
-        assert_eq!(browser.status(), status, "{url} from {origin}");
+        let mut browser = Browser::new(&mut world, 1, &request(path, origin), 1000);
+        assert_eq!(browser.status(), status, "{path} from {origin}");
         browser.stream(b"hello");
         world.exchange(&mut [&mut browser.client]);
         assert!(world.events.is_empty(), "{:?}", world.events);
@@ -197,7 +167,7 @@ fn what_is_no_request_is_answered_and_leaves_nothing() {
 #[test]
 fn a_stream_may_come_before_its_request_and_a_second_one_may_not() {
     let mut world = World::new();
-    let asked = request("https://localhost/v1/wt", ORIGIN);
+    let asked = request(PATH, ORIGIN);
     let (first, rest) = asked.split_at(10);
     let mut browser = Browser::new(&mut world, 1, first, 1000);
     browser.stream(b"early");
