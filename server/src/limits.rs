@@ -244,8 +244,9 @@ pub const QUIC_PAGES_UNDER_WAY: usize = 4;
 /// Times that one connection may fill a batch of datagrams in one turn. More: it goes on in the next.
 pub const QUIC_TRANSMITS_PER_TURN: usize = 8;
 
-/// Bytes of datagrams that leave in one turn, about. More: the others go on in the next.
-pub const QUIC_TURN_BYTES: usize = 4 * 1024 * 1024;
+/// Sends of datagrams in one turn, about. More: the others go on in the next, so that receivers have work while the
+/// rest is sealed, and acknowledgements are read in between.
+pub const QUIC_SENDS_PER_TURN: usize = 64;
 
 const _: () = assert!(QUIC_UNVALIDATED_MAX < QUIC_HANDSHAKES_MAX, "who proves himself is let in");
 const _: () =

@@ -114,7 +114,7 @@ impl Configs<'_> {
         tcp.alpn_protocols = vec![ALPN_HTTP.to_vec()];
         tcp.ticketer = Arc::clone(self.tickets);
         tcp.session_storage = Arc::new(NoServerSessionStorage {});
-        // A client comes back on one connection; each ticket costs a record and its encryption.
+        // A client comes back on one connection, and gets the next ticket there.
         tcp.send_tls13_tickets = 1;
         let tcp = Arc::new(tcp);
         UnbufferedServerConnection::new(Arc::clone(&tcp))
@@ -122,7 +122,7 @@ impl Configs<'_> {
         let mut quic = self.common(&[&TLS13], &certified)?;
         quic.alpn_protocols = ALPN_QUIC.map(<[u8]>::to_vec).to_vec();
         quic.session_storage = Arc::clone(self.sessions);
-        quic.send_tls13_tickets = 2;
+        quic.send_tls13_tickets = 1;
         // RFC 9001 §4.6.1: QUIC bounds early data by its own windows, and TLS says so with this number.
         quic.max_early_data_size = u32::MAX;
         Ok(Certificates { tcp, quic: Arc::new(quic), sha256 })

@@ -85,7 +85,7 @@ impl Quic {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let index = handle.0 as u32;
                 let now_ms = self.age_ms(instant);
-                let Some(peer) = self.peers.get_mut(handle.0).and_then(Option::as_deref_mut) else { return };
+                let Some(peer) = self.peers.get_mut(index) else { return };
                 let was_at = peer.connection.remote_address();
                 if !peer.may_come_from(path.peer, now_ms) {
                     self.counters.moves_refused += 1;
@@ -94,7 +94,6 @@ impl Quic {
                 peer.came_bytes += bytes as u64;
                 peer.connection.handle_event(event);
                 peer.on_moved(was_at, now_ms);
-                self.note_handshake(index);
                 self.touch(index);
                 self.attend(instant, index);
             }
@@ -143,7 +142,6 @@ impl Quic {
                 self.begin(instant, slot, peer, is_validated);
             }
             Err(error) => {
-                self.resumption.take();
                 tracing::debug!(peer = %peer_address, cause = %error.cause, "no QUIC connection");
                 if let Some(transmit) = error.response {
                     put(&mut self.out, &transmit, &self.scratch);
@@ -157,7 +155,7 @@ impl Quic {
         let newest = &self.setup.offer.current().quic;
         if !Arc::ptr_eq(newest, &self.crypto) {
             self.crypto = Arc::clone(newest);
-            let crypto = self.resumption.watch(newest);
+            let crypto = Arc::clone(newest);
             match settings::server(&self.setup.keys, &self.dates, self.setup.patience, crypto) {
                 Ok(server) => self.server = server,
                 Err(error) => tracing::error!(%error, "QUIC keeps the certificate that it had"),
@@ -168,20 +166,18 @@ impl Quic {
 
     /// Room for the connection that the endpoint calls so: its index, and which one this is there.
     fn place(&mut self, handle: usize) -> (u32, u32) {
-        if handle >= self.peers.len() {
-            self.peers.resize_with(handle + 1, || None);
+        if handle >= self.generations.len() {
             self.generations.resize(handle + 1, 0);
         }
         (handle as u32, self.generations[handle])
     }
 
     fn begin(&mut self, instant: Instant, index: u32, peer: Peer, is_validated: bool) {
-        self.peers[index as usize] = Some(Box::new(peer));
+        self.peers.insert(index, peer);
         self.counters.accepted += 1;
         self.counters.connections += 1;
         self.counters.handshakes += 1;
         self.counters.unproven += u64::from(!is_validated);
-        self.note_handshake(index);
         self.touch(index);
         self.attend(instant, index);
     }

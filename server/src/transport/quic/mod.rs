@@ -21,11 +21,12 @@
 //! Absent: sockets, clocks, randomness (inputs), what frames mean, and anything of HTTP/3 beyond one request.
 
 mod arrivals;
+mod crypto;
 mod deadlines;
 mod ids;
 mod pages;
 mod peer;
-mod resumption;
+mod peers;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -47,12 +48,12 @@ pub use arrivals::Stray;
 use deadlines::Deadlines;
 use ids::Ids;
 use peer::{Peer, Stage};
-use resumption::Resumption;
+use peers::Peers;
 use settings::{Dates, Keys, Patience};
 
 use crate::clock::Now;
 use crate::fanout::letter::ShardIndex;
-use crate::limits::{QUIC_TRANSMITS_PER_TURN, QUIC_TURN_BYTES};
+use crate::limits::{QUIC_SENDS_PER_TURN, QUIC_TRANSMITS_PER_TURN};
 use crate::transport::tls::offer::Offer;
 use crate::transport::way::Handshakes;
 
@@ -153,12 +154,11 @@ pub struct Quic {
     endpoint: Endpoint,
     ids: Ids,
     dates: Arc<Dates>,
-    resumption: Arc<Resumption>,
     server: Arc<ServerConfig>,
     /// What `server` was made of, to see whether the certificates have changed.
     crypto: Arc<rustls::ServerConfig>,
     /// By the endpoint's handle.
-    peers: Vec<Option<Box<Peer>>>,
+    peers: Peers,
     generations: Vec<u32>,
     deadlines: Deadlines,
     /// Those with something to send or to say to the endpoint; each once.
@@ -183,9 +183,7 @@ impl Quic {
         let ids = Ids::new(setup.keys.secret, setup.keys.seed, setup.shard);
         let crypto = Arc::clone(&setup.offer.current().quic);
         let dates = Arc::new(Dates::default());
-        let resumption = Arc::new(Resumption::default());
-        let server = settings::server(&setup.keys, &dates, setup.patience, resumption.watch(&crypto))
-            .map_err(|error| error.to_string())?;
+        let server = settings::server(&setup.keys, &dates, setup.patience, Arc::clone(&crypto))?;
         let config = Arc::new(settings::endpoint(&setup.keys, ids.clone()));
         // The driver's sockets never let a datagram be cut on its way, so its length can be found out by trying.
         let endpoint = Endpoint::new(config, Some(Arc::clone(&server)), true, None);
@@ -194,10 +192,9 @@ impl Quic {
             endpoint,
             ids,
             dates,
-            resumption,
             server,
             crypto,
-            peers: Vec::new(),
+            peers: Peers::default(),
             generations: Vec::new(),
             deadlines: Deadlines::default(),
             touched: VecDeque::new(),
@@ -249,7 +246,7 @@ impl Quic {
     pub fn on_time(&mut self, now: Now) {
         let instant = self.instant(now);
         while let Some(index) = self.deadlines.pop(now.monotonic_ns) {
-            let Some(peer) = self.peers[index as usize].as_deref_mut() else { continue };
+            let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.scheduled = deadlines::Scheduled::default();
             if peer.connection.poll_timeout().is_some_and(|at| at <= instant) {
                 peer.connection.handle_timeout(instant);
@@ -272,12 +269,12 @@ impl Quic {
     /// The peer of a connection that a session may still use.
     fn open_peer(&mut self, id: ConnectionId) -> Option<(u32, &mut Peer)> {
         let index = id.slot.checked_sub(self.setup.first_slot)?;
-        let peer = self.peers.get_mut(index as usize)?.as_deref_mut()?;
+        let peer = self.peers.get_mut(index)?;
         (peer.id == id && peer.stage == Stage::Open).then_some((index, peer))
     }
 
     fn touch(&mut self, index: u32) {
-        if let Some(peer) = self.peers[index as usize].as_deref_mut()
+        if let Some(peer) = self.peers.get_mut(index)
             && !std::mem::replace(&mut peer.is_touched, true)
         {
             self.touched.push_back(index);
@@ -374,7 +371,7 @@ impl Quic {
 
     /// Closes from here, and tells the session.
     fn lose(&mut self, instant: Instant, index: u32, code: Code, reason: &str) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         if peer.stage == Stage::Open {
             self.events.push_back(Event::Lost(peer.id));
         }
@@ -382,7 +379,7 @@ impl Quic {
     }
 
     fn end(&mut self, instant: Instant, index: u32, code: u16, reason: &str) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         peer.stage = Stage::Over;
         peer.until_ns = u64::MAX;
         peer.forget();
@@ -408,11 +405,11 @@ impl Quic {
     pub fn flush(&mut self, now: Now, operations: &mut Operations) {
         let instant = self.instant(now);
         for _ in 0..self.touched.len() {
-            if self.out.bytes.len() >= QUIC_TURN_BYTES {
+            if self.out.list.len() >= QUIC_SENDS_PER_TURN {
                 break;
             }
             let Some(index) = self.touched.pop_front() else { break };
-            let Some(peer) = self.peers[index as usize].as_deref_mut() else { continue };
+            let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.is_touched = false;
             // What was asked for since may have something to say to the endpoint.
             self.attend(instant, index);
@@ -430,7 +427,7 @@ impl Quic {
 
     /// Takes what a connection may send now; whether there is more.
     fn transmit(&mut self, instant: Instant, index: u32) -> bool {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return false };
+        let Some(peer) = self.peers.get_mut(index) else { return false };
         for _ in 0..QUIC_TRANSMITS_PER_TURN {
             self.scratch.clear();
             let segments = peer.segments_allowed(SEGMENTS_MAX);
@@ -448,7 +445,7 @@ impl Quic {
 
     /// Notes when to look at a connection again.
     fn settle(&mut self, index: u32, instant: Instant) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         let timeout = peer.connection.poll_timeout().map(|timeout| {
             // Not in the past: `on_time` would find it again and again in one turn.
             let at = timeout.max(instant).saturating_duration_since(self.setup.base);
@@ -463,7 +460,7 @@ impl Quic {
     /// Lets a connection and the endpoint talk, and says what happened.
     fn attend(&mut self, instant: Instant, index: u32) {
         loop {
-            let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+            let Some(peer) = self.peers.get_mut(index) else { return };
             while let Some(event) = peer.connection.poll_endpoint_events() {
                 if let Some(event) = self.endpoint.handle_event(ConnectionHandle(index as usize), event) {
                     peer.connection.handle_event(event);
@@ -473,9 +470,9 @@ impl Quic {
             self.on_event(instant, index, event);
         }
         // The endpoint gives the handle to the next who comes.
-        if self.peers[index as usize].as_deref().is_some_and(|peer| peer.connection.is_drained()) {
+        if self.peers.get_mut(index).is_some_and(|peer| peer.connection.is_drained()) {
             self.end_handshake(index, false);
-            if let Some(peer) = self.peers[index as usize].take() {
+            if let Some(peer) = self.peers.remove(index) {
                 self.deadlines.forget(peer.scheduled, index);
             }
             self.generations[index as usize] = self.generations[index as usize].wrapping_add(1);

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::crypto::rustls::HandshakeData;
 use quinn_proto::{Connection, Dir, ReadError, SendDatagramError, StreamEvent, StreamId, VarInt, WriteError};
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::frame::FrameReader;
 
+use super::crypto::Agreed;
 use super::deadlines::Scheduled;
 use super::pages::Pages;
 use super::web::{Outcome, Web};
@@ -66,7 +66,6 @@ pub(super) struct Peer {
     pub(super) is_touched: bool,
     is_handshaking: bool,
     is_validated: bool,
-    is_resumed: bool,
 }
 
 impl Peer {
@@ -99,7 +98,6 @@ impl Peer {
             is_touched: false,
             is_handshaking: true,
             is_validated,
-            is_resumed: false,
         }
     }
 
@@ -133,6 +131,11 @@ impl Peer {
         self.held = Vec::new();
         self.pages = None;
         self.reader = FrameReader::new(0);
+    }
+
+    /// What the handshake has agreed on so far.
+    fn agreed(&self) -> Option<Box<Agreed>> {
+        self.connection.crypto_session().handshake_data()?.downcast().ok()
     }
 
     pub(super) fn read(&mut self) -> Option<Bytes> {
@@ -219,20 +222,16 @@ impl Peer {
 
 impl Quic {
     pub(super) fn on_event(&mut self, instant: Instant, index: u32, event: quinn_proto::Event) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         match event {
             quinn_proto::Event::HandshakeDataReady => {
-                let data = peer.connection.crypto_session().handshake_data();
-                let protocol = data
-                    .and_then(|data| data.downcast::<HandshakeData>().ok())
-                    .and_then(|data| data.protocol);
-                if protocol.as_deref() == Some(ALPN_WEB) {
+                if peer.agreed().is_some_and(|agreed| agreed.protocol == ALPN_WEB) {
                     peer.web.get_or_insert_default().begin(&mut peer.connection);
                 }
             }
             quinn_proto::Event::Connected => {
                 self.end_handshake(index, true);
-                let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+                let Some(peer) = self.peers.get_mut(index) else { return };
                 if let Some(web) = &mut peer.web {
                     web.begin(&mut peer.connection);
                 }
@@ -270,7 +269,7 @@ impl Quic {
 
     /// The connection counts as one in handshake no longer.
     pub(super) fn end_handshake(&mut self, index: u32, is_complete: bool) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         if !std::mem::replace(&mut peer.is_handshaking, false) {
             return;
         }
@@ -281,20 +280,12 @@ impl Quic {
             of.failed += 1;
             return;
         }
-        of.completed(peer.is_resumed);
+        of.completed(peer.agreed().is_some_and(|agreed| agreed.is_resumed));
         self.counters.early += u64::from(peer.connection.has_0rtt());
     }
 
-    /// Notes whether the datagram that was handled last took up a session.
-    pub(super) fn note_handshake(&mut self, index: u32) {
-        let was_taken = self.resumption.take();
-        if let Some(peer) = self.peers[index as usize].as_deref_mut() {
-            peer.is_resumed |= was_taken;
-        }
-    }
-
     fn on_stream(&mut self, instant: Instant, index: u32, event: StreamEvent) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         match event {
             StreamEvent::Opened { dir } => self.on_opened(instant, index, dir),
             StreamEvent::Readable { id } if Some(id) == peer.live => {
@@ -338,7 +329,7 @@ impl Quic {
 
     /// A stream has something that is not for the session, if HTTP/3 is spoken.
     fn on_web_readable(&mut self, instant: Instant, index: u32, id: StreamId) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         let Some(web) = &mut peer.web else { return };
         match web.on_readable(&mut peer.connection, id, &self.setup.origins) {
             Outcome::Nothing => {}
@@ -353,7 +344,7 @@ impl Quic {
 
     /// The client speaks on this stream: a session may begin.
     fn open(&mut self, index: u32, id: StreamId) {
-        let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
         peer.live = Some(id);
         peer.stage = Stage::Open;
         if !peer.is_handshaking {
@@ -367,7 +358,7 @@ impl Quic {
     /// The client opened streams: the first is the one it speaks on, and there is no other.
     fn on_opened(&mut self, instant: Instant, index: u32, dir: Dir) {
         loop {
-            let Some(peer) = self.peers[index as usize].as_deref_mut() else { return };
+            let Some(peer) = self.peers.get_mut(index) else { return };
             if let Some(web) = &mut peer.web {
                 let opened = web.on_opened(&mut peer.connection, dir);
                 return opened.into_iter().for_each(|id| self.on_web_readable(instant, index, id));

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{hkdf, hmac};
-use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn_proto::{EndpointConfig, IdleTimeout, ServerConfig, TimeSource, TransportConfig, VarInt};
 
+use super::crypto::{Crypto, VERSION};
 use super::ids::Ids;
 use crate::limits;
 
@@ -33,7 +33,10 @@ pub struct Patience {
 pub(super) fn endpoint(keys: &Keys, ids: Ids) -> EndpointConfig {
     let reset = blake3::derive_key("ringwire 2026-11 quic stateless reset", &keys.secret);
     let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset)));
-    config.cid_generator(move || Box::new(ids.clone())).rng_seed(Some(keys.seed));
+    config
+        .supported_versions(vec![VERSION])
+        .cid_generator(move || Box::new(ids.clone()))
+        .rng_seed(Some(keys.seed));
     config
 }
 
@@ -58,10 +61,10 @@ pub(super) fn server(
     dates: &Arc<Dates>,
     patience: Patience,
     crypto: Arc<rustls::ServerConfig>,
-) -> Result<Arc<ServerConfig>, NoInitialCipherSuite> {
+) -> Result<Arc<ServerConfig>, String> {
     let token = blake3::derive_key("ringwire 2026-11 quic address token", &keys.secret);
     let token = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&token);
-    let mut config = ServerConfig::new(Arc::new(QuicServerConfig::try_from(crypto)?), Arc::new(token));
+    let mut config = ServerConfig::new(Arc::new(Crypto::new(crypto)?), Arc::new(token));
     config
         .transport_config(Arc::new(transport(patience)))
         .time_source(Arc::<Dates>::clone(dates))

@@ -88,3 +88,22 @@ fn what_comes_early_is_read_at_once_and_a_flight_sent_again_changes_nothing() {
     world.pass(20_000, &mut [&mut client]);
     assert_eq!(world.quic.counters.connections, 1, "what the copies began is forgotten");
 }
+
+#[test]
+fn keys_change_long_after_tls_has_gone() {
+    let mut world = World::new();
+    let (mut client, stream, id) = world.session(1, b"a");
+    assert_eq!(world.read_all(id), b"a");
+    for _ in 0..4 {
+        // Keys of before are kept for three time-outs of a probe.
+        world.pass(20_000, &mut [&mut client]);
+        client.connection.force_key_update();
+        client.connection.send_stream(stream).write(b"b").unwrap();
+        world.exchange(&mut [&mut client]);
+        assert_eq!(world.read_all(id), b"b");
+        assert_eq!(world.quic.write(id, &Bytes::from_static(b"c")), 1);
+        world.exchange(&mut [&mut client]);
+        assert_eq!(client.read(stream), b"c");
+    }
+    assert_eq!(client.lost, None);
+}
