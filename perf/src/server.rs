@@ -24,6 +24,8 @@ impl Server {
         command
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--plane", "127.0.0.1:0", "--data"])
             .arg(&data);
+        // All of the load comes from one address.
+        command.args(["--set", "limits.handshakes=0"]);
         command.args(["--driver", &driver.to_string(), "--shards", &shards.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn()?;

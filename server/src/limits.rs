@@ -185,6 +185,19 @@ pub const TYPING_LARGE_BURST: u32 = 4;
 /// How long a sign of typing lasts, milliseconds (W-56).
 pub const TYPING_LASTS_MS: u64 = 5000;
 
+/// Addresses whose handshakes are counted at a time, per shard and for TCP and UDP each: 64 KiB. Full: further addresses
+/// are not counted, and let in; a flood from thousands of addresses is bounded by the bounds on handshakes below.
+pub const GATE_SLOTS: usize = 4096;
+
+/// How often it is logged that addresses were turned away, seconds.
+pub const GATE_SAYS_INTERVAL_S: u64 = 10;
+
+/// Connections in the clear that are turned away with an answer (429), at once, and how often another, milliseconds: each
+/// is kept until its peer has read it. More: closed without a word.
+pub const GATE_ANSWERS_BURST: u32 = 64;
+/// See [`GATE_ANSWERS_BURST`].
+pub const GATE_ANSWERS_INTERVAL_MS: u64 = 10;
+
 /// QUIC connections in handshake, per shard, with addresses that are not proven. More: an address has to prove itself
 /// first (Retry), which costs us nothing that lasts.
 pub const QUIC_UNVALIDATED_MAX: usize = 128;

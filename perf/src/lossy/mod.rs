@@ -117,6 +117,7 @@ impl<'a> World<'a> {
             format!("tls.certificate_file={}", certificate.certificate_file.display()),
             format!("tls.key_file={}", certificate.key_file.display()),
             format!("auth.hs256_secret_file={}", secret.display()),
+            "limits.handshakes=0".to_owned(),
             "log.level=warn".to_owned(),
         ] {
             command.args(["--set", &setting]);

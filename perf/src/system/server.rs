@@ -313,8 +313,10 @@ impl Ringwire {
         if setup.shards > 0 {
             command.args(["--shards", &setup.shards.to_string()]);
         }
-        // Subscribers of a measurement say nothing: heartbeats would be part of the figure.
-        for setting in ["sessions.heartbeat=10m", "sessions.idle_timeout=1h", "log.level=warn"] {
+        // Subscribers of a measurement say nothing: heartbeats would be part of the figure. And all come from one address.
+        for setting in
+            ["sessions.heartbeat=10m", "sessions.idle_timeout=1h", "limits.handshakes=0", "log.level=warn"]
+        {
             command.args(["--set", setting]);
         }
         for setting in &setup.settings {

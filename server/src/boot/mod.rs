@@ -168,6 +168,7 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
         app: config.app.then(|| Site::new(&places)),
         push: rules,
         tls: keeper.as_ref().map(tls::Keeper::offer),
+        handshakes: config.handshakes,
         limits: config.limits.clone(),
     });
     // Without a plane nobody reaches it.

@@ -58,6 +58,7 @@ pub(super) fn parts(
             unvalidated_max: config.limits.quic_unvalidated_max,
             frame_bytes_max: config.limits.frame_bytes_max,
             origins: config.origins.clone(),
+            handshakes: config.handshakes,
             base: clock.base(),
         };
         Some((socket, setup))

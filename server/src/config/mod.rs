@@ -18,6 +18,7 @@ use ringwire_driver::Kind as DriverKind;
 use settings::{Kind, SETTINGS};
 
 use crate::store::retention::{Kept, Rules};
+use crate::transport::gate::Rate;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -199,6 +200,8 @@ pub struct Config {
     pub push: push::PushConfig,
     /// The bounds of every shard.
     pub limits: crate::limits::Limits,
+    /// How many connections one address may begin, per shard; `None`: any number.
+    pub handshakes: Option<Rate>,
     /// Kernel send buffer of one connection, bytes.
     pub send_buffer: u32,
     /// Size of one journal file, bytes.
@@ -278,6 +281,7 @@ impl Config {
             app: values.flag("sessions.app")?,
             push: push::PushConfig::from_values(values)?,
             limits,
+            handshakes: handshakes(values)?,
             send_buffer: values.parse("limits.send_buffer", size_within(4 << 10, 64 << 20))? as u32,
             segment: values.parse("store.segment", size_within(1 << 20, 1 << 30))? as u32,
             accept_corruption: values.flag("store.accept_corruption")?,
@@ -295,6 +299,16 @@ impl Config {
 
 /// Each look reads at least one journal file of each shard.
 const RETENTION_SWEEP_MIN: Duration = Duration::from_secs(1);
+
+fn handshakes(values: &Values) -> Result<Option<Rate>, ConfigFault> {
+    let per_second: u32 = values.number("limits.handshakes")?;
+    let burst: u32 = values.number("limits.handshakes_burst")?;
+    if per_second > 0 && burst == 0 {
+        let what = "would let nobody in; give at least 1, or turn the limit off with limits.handshakes=0";
+        return Err(fault("limits.handshakes_burst", what));
+    }
+    Ok((per_second > 0).then_some(Rate { per_second, burst }))
+}
 
 fn size_within(min: u64, max: u64) -> impl FnOnce(&str) -> Result<u64, String> {
     move |text| {
@@ -409,6 +423,7 @@ mod tests {
             ("sessions.idle_timeout", "30s"),
             ("auth.dev", "maybe"),
             ("limits.outbox", "1B"),
+            ("limits.handshakes_burst", "0"),
         ] {
             let mut values = Values::default();
             values.set(name, text, "test").expect("known");

@@ -195,6 +195,13 @@ pub const SETTINGS: &[Setting] = &[
         "30s",
         "How long a reader may take nothing of what waits for it before it is cut.",
     ),
+    row(
+        "limits.handshakes",
+        Kind::Number,
+        "200",
+        "Connections that one address (IPv4, or /64 of IPv6) may begin per second and shard, over TCP and over UDP each; 0: any number.",
+    ),
+    row("limits.handshakes_burst", Kind::Number, "1000", "How many of them at once."),
     row("limits.members", Kind::Number, "100000", "Members of one conversation."),
     row("limits.subscriptions", Kind::Number, "1024", "Conversations one connection receives at a time."),
     row(

@@ -33,7 +33,7 @@ impl Sessions {
         let pace = &mut self.doings.entry(id.slot).or_default().counts;
         let now_ms = now.monotonic_ms();
         if !pace.take(now_ms, COUNTS_WATCH_INTERVAL_MS, COUNTS_BURST) {
-            let retry_after_ms = pace.wait_ms(now_ms, COUNTS_WATCH_INTERVAL_MS, COUNTS_BURST) as u32;
+            let retry_after_ms = pace.wait(now_ms, COUNTS_WATCH_INTERVAL_MS, COUNTS_BURST) as u32;
             let (code, reason) = (Code::RATE_LIMITED, "counts are watched and not watched too often");
             let reject = Reject { request, conversation, client_sequence: 0, code, retry_after_ms, reason };
             return self.reject(id, &reject);

@@ -13,6 +13,7 @@
 //!
 //! Absent: conversations, the disk, the clock.
 
+mod accepting;
 pub mod auth;
 mod counts;
 mod deliver;
@@ -29,7 +30,6 @@ mod streams;
 mod typing;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -45,11 +45,12 @@ use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::{FrameIndex, Queue, Queues};
 use crate::fanout::subscribers::Subscribers;
 use crate::limits::Limits;
+use crate::pace::Pace;
 use crate::plane::push::target::Rules;
 use crate::shard::Levels;
 use crate::site::Site;
-use crate::transport::carrier::Carrier;
 use crate::transport::connection::{Connection, Stage};
+use crate::transport::gate::{Gate, Rate};
 use crate::transport::quic::Quic;
 use crate::transport::tls::offer::Offer;
 use crate::transport::tls::secure::Arena;
@@ -77,6 +78,8 @@ pub struct Terms {
     pub push: Rules,
     /// The certificates of new connections; `None`: they are not encrypted.
     pub tls: Option<Offer>,
+    /// How many connections one address may begin over TCP, per shard; `None`: any number.
+    pub handshakes: Option<Rate>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -126,8 +129,10 @@ impl Session {
 /// What sessions count; all since the process started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Connections, by [`Way`].
+    /// Connections, by [`Way`](crate::transport::way::Way).
     pub ways: [Traffic; WAYS],
+    /// Connections turned away because of their address.
+    pub limited: u64,
     /// Sessions signed in now.
     pub signed_in: u64,
     /// Frames received.
@@ -197,6 +202,9 @@ pub struct Sessions {
     to_close: Vec<ConnectionId>,
     /// The certificates of new connections, where TLS is spoken.
     offer: Option<Offer>,
+    gate: Gate,
+    /// Answers to who is turned away there.
+    answers: Pace,
     /// Plaintext of what has just come; kept for its memory.
     plain: Vec<u8>,
     /// Where what is due is sealed.
@@ -218,6 +226,8 @@ impl Sessions {
         Sessions {
             me,
             offer: terms.tls.clone(),
+            gate: Gate::new(terms.handshakes),
+            answers: Pace::default(),
             plain: Vec::new(),
             arena: Arena::default(),
             terms,
@@ -274,44 +284,6 @@ impl Sessions {
                 levels.fetches_max = levels.fetches_max.max(usize::from(session.fetches));
             }
         }
-    }
-
-    /// A connection was accepted.
-    pub fn on_accepted(&mut self, now: Now, id: ConnectionId, peer: SocketAddr) {
-        let bytes_max = self.terms.limits.frame_bytes_max;
-        let carrier = match &mut self.offer {
-            None => Carrier::websocket(bytes_max),
-            Some(offer) => Carrier::secure(offer.current().tcp.clone(), bytes_max),
-        };
-        self.begin(now, id, peer, carrier, Stage::Handshake(Vec::new()));
-    }
-
-    fn begin(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, carrier: Carrier, stage: Stage) {
-        let slot = id.slot as usize;
-        if slot >= self.connections.len() {
-            self.connections.resize_with(slot + 1, || None);
-        }
-        assert!(self.connections[slot].is_none(), "only free slots are given out");
-        let traffic = &mut self.counters.ways[carrier.way() as usize];
-        traffic.accepted += 1;
-        traffic.open += 1;
-        let connection = Connection::new(id, peer, now.seconds(), carrier, stage);
-        self.connections[slot] = Some(Box::new(connection));
-    }
-
-    /// The peer is gone, or the connection failed.
-    pub fn on_disconnected(&mut self, id: ConnectionId, mesh: &mut Mesh) {
-        self.end(id, mesh);
-    }
-
-    /// The driver has closed; the slot is free.
-    pub fn on_closed(&mut self, id: ConnectionId) {
-        let Some(connection) = self.get_mut(id) else { return };
-        let way = connection.carrier.way();
-        let has_failed = connection.carrier.secure_mut().is_some_and(|secure| !secure.is_shaken());
-        self.connections[id.slot as usize] = None;
-        self.counters.ways[way as usize].open -= 1;
-        self.counters.tls.failed += u64::from(has_failed);
     }
 
     fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {

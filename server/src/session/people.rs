@@ -96,7 +96,7 @@ impl Sessions {
         let doing = self.doings.entry(id.slot).or_default();
         let watched = self.watched - usize::from(doing.watched) + users.len();
         if !doing.watches.take(now_ms, WATCH_INTERVAL_MS, WATCH_BURST) {
-            let retry_after_ms = doing.watches.wait_ms(now_ms, WATCH_INTERVAL_MS, WATCH_BURST);
+            let retry_after_ms = doing.watches.wait(now_ms, WATCH_INTERVAL_MS, WATCH_BURST);
             let reason = "the list of watched users changes too often";
             return self.refuse_personal(id, request, Code::RATE_LIMITED, retry_after_ms as u32, reason);
         }

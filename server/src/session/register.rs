@@ -57,7 +57,7 @@ impl Sessions {
         let Some(author) = self.author_of(id) else { return };
         let (now_ms, pace) = (now.monotonic_ms(), &mut self.doings.entry(id.slot).or_default().registrations);
         if !pace.take(now_ms, REGISTER_INTERVAL_MS, REGISTER_BURST) {
-            let retry_after_ms = pace.wait_ms(now_ms, REGISTER_INTERVAL_MS, REGISTER_BURST) as u32;
+            let retry_after_ms = pace.wait(now_ms, REGISTER_INTERVAL_MS, REGISTER_BURST) as u32;
             let reason = "how the device is woken changes too often";
             return self.refuse_register(id, request, Code::RATE_LIMITED, retry_after_ms, reason);
         }

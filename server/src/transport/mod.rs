@@ -2,6 +2,7 @@
 //!
 pub mod carrier;
 pub mod connection;
+pub mod gate;
 pub mod quic;
 pub mod stalled;
 pub mod tls;

@@ -115,3 +115,36 @@ fn garbage_and_datagrams_at_line_rate_leave_the_others_alone() {
         bob.next_where(|frame| matches!(frame, ServerFrame::Message(_))).await;
     });
 }
+
+#[test]
+fn an_address_that_begins_too_many_is_refused_and_comes_in_later() {
+    let limits = ["limits.handshakes=2", "limits.handshakes_burst=10", "plane.tls=false"];
+    on_both(&["--set", limits[0], "--set", limits[1], "--set", limits[2]], async |server| {
+        let mut alice = Peer::sign_in(server.address, "alice").await;
+        alice.join("lobby").await;
+        let come_in = async || {
+            let endpoint = endpoint();
+            endpoint.connect_with(config("ringwire/1", |_| ()), server.address, "localhost").unwrap().await
+        };
+        let (mut came, mut refused) = (0, 0);
+        for _ in 0..80 {
+            match come_in().await {
+                Ok(_) => came += 1,
+                Err(quinn::ConnectionError::ConnectionClosed(close)) => {
+                    assert_eq!(close.error_code, quinn_proto::TransportErrorCode::CONNECTION_REFUSED);
+                    refused += 1;
+                }
+                Err(other) => panic!("refused in another way: {other}"),
+            }
+        }
+        // On each of two shards ten without proof and ten with, and what came in by the time that took.
+        assert!((20..60).contains(&came) && refused >= 20, "{came} came in, {refused} did not");
+        let counted =
+            crate::support::metrics::metric(server, "ringwire_connections_limited_total", &["over=\"udp\""]);
+        assert!(counted >= refused, "{counted}");
+        alice.say("lobby", 1, b"not my business").await;
+        while come_in().await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    });
+}

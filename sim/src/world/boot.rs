@@ -99,6 +99,8 @@ impl World {
             app: None,
             push: Rules::default(),
             tls: None,
+            // Everybody in a world comes from one address, or from any.
+            handshakes: None,
             limits: settings.limits.clone(),
         });
         let offer = trust::offer();
@@ -175,6 +177,7 @@ impl World {
             unvalidated_max: settings.limits.quic_unvalidated_max,
             frame_bytes_max: settings.limits.frame_bytes_max,
             origins: Vec::new(),
+            handshakes: None,
             base: base(),
         };
         let quic = Quic::new(setup).expect("the configuration speaks QUIC");

@@ -90,6 +90,12 @@ const METRICS: &[Metric] = &[
             ("transport=\"webtransport\",result=\"failed\"", |s| s.quic.web.failed),
         ]),
     },
+    Metric {
+        name: "ringwire_connections_limited_total",
+        kind: Kind::Counter,
+        help: "Connections turned away because their address begins too many: closed, or asked to prove it.",
+        read: Read::Each(&[("over=\"tcp\"", |s| s.sessions.limited), ("over=\"udp\"", |s| s.quic.limited)]),
+    },
     counter(
         "ringwire_connections_overflown_total",
         "Connections closed at once, because there are as many as there may be.",

@@ -1,7 +1,8 @@
 //! Datagrams on their way in: to the shard that has their connection, to the connection, or to a new one.
 //!
 //! Who may become one, in this order: an address that is not proven has to prove itself by a Retry while many of
-//! that kind are in handshake; nobody may while there are as many connections or handshakes as there may be. A Retry
+//! that kind are in handshake, or many came from it (`gate`); one that has, and from which too many come, is refused;
+//! nobody may while there are as many connections or handshakes as there may be. A Retry
 //! and a refusal cost no memory and are shorter than the datagram that asked for them.
 
 use std::net::{IpAddr, SocketAddr};
@@ -108,7 +109,14 @@ impl Quic {
         let has_room = self.counters.unproven < self.setup.unvalidated_max as u64;
         #[cfg(feature = "planted-bugs")]
         let has_room = has_room || self.asks_nobody;
-        if !is_validated && !has_room {
+        let now_us = u64::try_from(self.age(instant).as_micros()).unwrap_or(u64::MAX);
+        let address = incoming.remote_address().ip();
+        let is_too_fast = self.gate.try_pass(now_us, address, is_validated).is_err();
+        if is_too_fast {
+            self.counters.limited += 1;
+            self.gate.on_turned_away(now_us, address);
+        }
+        if !is_validated && (is_too_fast || !has_room) {
             self.counters.retried += 1;
             return match self.endpoint.retry(incoming, &mut self.scratch) {
                 Ok(transmit) => put(&mut self.out, &transmit, &self.scratch),
@@ -116,7 +124,11 @@ impl Quic {
             };
         }
         let connections = self.counters.connections >= u64::from(self.setup.connections_max);
-        if self.draining || connections || self.counters.handshakes >= QUIC_HANDSHAKES_MAX as u64 {
+        if self.draining
+            || is_too_fast
+            || connections
+            || self.counters.handshakes >= QUIC_HANDSHAKES_MAX as u64
+        {
             self.counters.refused += 1;
             let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
             return put(&mut self.out, &transmit, &self.scratch);

@@ -21,6 +21,7 @@
 //! Absent: sockets, clocks, randomness (inputs), what frames mean, and anything of HTTP/3 beyond one request.
 
 mod arrivals;
+mod counters;
 mod crypto;
 mod deadlines;
 mod ids;
@@ -45,6 +46,7 @@ use ringwire_protocol::code::Code;
 use ringwire_protocol::frame::FrameReader;
 
 pub use arrivals::Stray;
+pub use counters::Counters;
 use deadlines::Deadlines;
 use ids::Ids;
 use peer::{Peer, Stage};
@@ -54,8 +56,8 @@ use settings::{Dates, Keys, Patience};
 use crate::clock::Now;
 use crate::fanout::letter::ShardIndex;
 use crate::limits::{QUIC_SENDS_PER_TURN, QUIC_TRANSMITS_PER_TURN};
+use crate::transport::gate::{Gate, Rate};
 use crate::transport::tls::offer::Offer;
-use crate::transport::way::Handshakes;
 
 /// Datagrams that the kernel cuts out of one send.
 const SEGMENTS_MAX: usize = 10;
@@ -87,41 +89,6 @@ pub enum Event {
     Lost(ConnectionId),
 }
 
-/// What QUIC counts; all since the process started, but for the first three.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Connections now, those in handshake and those that drain included.
-    pub connections: u64,
-    /// Of those, in handshake.
-    pub handshakes: u64,
-    /// Of those, from addresses that are not proven.
-    pub unproven: u64,
-    /// Connections begun.
-    pub accepted: u64,
-    /// How handshakes ended; those of browsers are apart, which ask for HTTP/3.
-    pub native: Handshakes,
-    /// See above.
-    pub web: Handshakes,
-    /// Clients whose early data was taken. Of what is refused QUIC says nothing.
-    pub early: u64,
-    /// Connections refused, because there are as many as there may be.
-    pub refused: u64,
-    /// Clients asked to prove their address first.
-    pub retried: u64,
-    /// Connections that did not become a session in time.
-    pub overdue: u64,
-    /// Datagrams that came.
-    pub datagrams_in: u64,
-    /// Datagrams that left.
-    pub datagrams_out: u64,
-    /// Datagrams passed on to the shard that has their connection.
-    pub strays: u64,
-    /// Of those, thrown away because that shard is behind.
-    pub strays_dropped: u64,
-    /// Datagrams thrown away because their connection has moved too often.
-    pub moves_refused: u64,
-}
-
 /// What a shard's QUIC begins with.
 pub struct Setup {
     /// The certificates.
@@ -144,6 +111,8 @@ pub struct Setup {
     pub frame_bytes_max: usize,
     /// Origins of pages that may connect; empty: any.
     pub origins: Vec<String>,
+    /// How many connections one address may begin, per shard; `None`: any number.
+    pub handshakes: Option<Rate>,
     /// The instant at which the shards' monotonic clock stood at 0.
     pub base: Instant,
 }
@@ -154,6 +123,7 @@ pub struct Quic {
     endpoint: Endpoint,
     ids: Ids,
     dates: Arc<Dates>,
+    gate: Gate,
     server: Arc<ServerConfig>,
     /// What `server` was made of, to see whether the certificates have changed.
     crypto: Arc<rustls::ServerConfig>,
@@ -188,6 +158,7 @@ impl Quic {
         // The driver's sockets never let a datagram be cut on its way, so its length can be found out by trying.
         let endpoint = Endpoint::new(config, Some(Arc::clone(&server)), true, None);
         Ok(Quic {
+            gate: Gate::new(setup.handshakes),
             setup,
             endpoint,
             ids,

@@ -115,7 +115,7 @@ impl Peer {
     pub(super) fn may_come_from(&self, address: SocketAddr, now_ms: u64) -> bool {
         address == self.connection.remote_address()
             || address == self.address
-            || self.moves.wait_ms(now_ms, QUIC_MOVES_INTERVAL_MS, QUIC_MOVES_BURST) == 0
+            || self.moves.wait(now_ms, QUIC_MOVES_INTERVAL_MS, QUIC_MOVES_BURST) == 0
     }
 
     /// A datagram was looked at; before that it was there.

@@ -1,6 +1,7 @@
 //! Addresses: proven or not, changed, and those of other shards.
 
 use super::*;
+use crate::transport::gate::Rate;
 
 #[test]
 fn a_client_that_moves_loses_nothing() {
@@ -76,6 +77,36 @@ fn spoofed_initials_cost_bounded_memory_and_are_answered_by_at_most_three_times_
     world.pass(30_000, &mut []);
     assert_eq!(world.quic.counters.handshakes, 0, "and those who never answer are forgotten");
     assert_eq!(world.quic.counters.unproven, 0);
+}
+
+#[test]
+fn who_begins_too_many_has_to_prove_his_address_and_is_refused_then() {
+    let rate = Rate { per_second: 10, burst: 5 };
+    let mut world = World::of(Quic::new(Setup { handshakes: Some(rate), ..setup(offer(), 0) }).unwrap());
+    let config = client_config("ringwire/1");
+    // Whoever gives somebody's address without having it uses up nothing of his.
+    for _ in 0..50 {
+        for datagram in world.connect(1, &config).flush(world.instant()) {
+            world.receive(address(1), &datagram);
+        }
+        world.flush();
+    }
+    let after = world.quic.counters;
+    assert_eq!((after.accepted, after.refused), (5, 0));
+    assert!(after.retried >= 45, "{}", after.retried);
+    let come_in = |world: &mut World, nth: u32| {
+        let mut client = world.connect(nth, &config);
+        world.exchange(&mut [&mut client]);
+        !client.connection.is_handshaking() && client.lost.is_none()
+    };
+    let came = (0..20).filter(|_| come_in(&mut world, 1)).count();
+    assert_eq!(came, 5);
+    assert!(world.quic.counters.refused >= 15);
+    assert!(world.quic.counters.limited >= 60);
+    assert!(world.out_bytes <= 3 * world.in_bytes, "{} for {}", world.out_bytes, world.in_bytes);
+    assert!(come_in(&mut world, 2), "others have their own");
+    world.pass(1_000, &mut []);
+    assert!(come_in(&mut world, 1), "and it is over after a while");
 }
 
 #[test]
