@@ -363,6 +363,13 @@ impl Quic {
         !self.again.is_empty()
     }
 
+    /// Opens another stream and says something on it; whether that could be done.
+    pub fn open_more(&mut self, dir: Dir, said: &[u8]) -> bool {
+        let Some(stream) = self.connection.streams().open(dir) else { return false };
+        let _ = self.connection.send_stream(stream).write(said);
+        true
+    }
+
     /// Sends a frame as a datagram; whether that can be.
     pub fn tell(&mut self, frame: Vec<u8>) -> bool {
         let datagram = match &self.web {

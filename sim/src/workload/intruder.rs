@@ -3,14 +3,16 @@
 //!
 //! Nothing that they do may harm anybody else; what they publish by the rules counts like anything else.
 
+use quinn_proto::Dir;
 use ringwire_protocol::message::{
     Close, Cursor, Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Leave, Members, Open, Ping,
-    Publish, VERSION, View,
+    Publish, Typing, VERSION, View,
 };
 use ringwire_protocol::ws::{self, Opcode, handshake};
 use ringwire_protocol::{ConversationId, DeviceId, UserId};
 
 use crate::check::Room;
+use crate::client::quic::Quic;
 use crate::model::Token;
 use crate::network::SocketId;
 use crate::random::Random;
@@ -20,9 +22,9 @@ use crate::random::Random;
 pub enum Conduct {
     /// Sends bytes that mean nothing.
     Garbage,
-    /// Sends the request head byte by byte, and never all of it.
+    /// Sends the request head, or over QUIC a frame, byte by byte, and never all of it.
     Slow,
-    /// Upgrades, and sends WebSocket frames that are broken in some way.
+    /// Upgrades, and sends frames that are broken in some way.
     Broken,
     /// Signs in as nobody's friend, and asks for what is not its.
     Stranger,
@@ -30,6 +32,43 @@ pub enum Conduct {
     Trickster,
     /// Signs in as a member and never reads.
     Deaf,
+    /// Over QUIC: signs in as a member, and sends datagrams of anything, many at a time.
+    Noisy,
+    /// Over QUIC: signs in, and opens streams that it may not have.
+    Greedy,
+    /// Over QUIC: begins connections, from addresses that may not be its own, and never goes on.
+    Half,
+    /// Over QUIC: sends what only looks like the beginning of a connection, as fast as it can.
+    Flood,
+}
+
+impl Conduct {
+    /// One of those on a socket.
+    pub fn draw(random: &mut Random) -> Self {
+        random.pick(&[
+            Conduct::Garbage,
+            Conduct::Slow,
+            Conduct::Broken,
+            Conduct::Stranger,
+            Conduct::Trickster,
+            Conduct::Trickster,
+            Conduct::Trickster,
+            Conduct::Deaf,
+        ])
+    }
+
+    /// One of those over QUIC.
+    pub fn draw_on_quic(random: &mut Random) -> Self {
+        if random.one_in(2) {
+            return Self::draw(random);
+        }
+        random.pick(&[Conduct::Noisy, Conduct::Noisy, Conduct::Greedy, Conduct::Half, Conduct::Flood])
+    }
+
+    /// Whether it has a connection.
+    pub fn connects(self) -> bool {
+        !matches!(self, Conduct::Half | Conduct::Flood)
+    }
 }
 
 /// One intruder.
@@ -46,8 +85,15 @@ pub struct Intruder {
     pub life: u32,
     /// The socket in use, and whether it is connected.
     pub socket: Option<(SocketId, bool)>,
+    /// What is in the socket's place where it speaks QUIC.
+    pub quic: Option<Box<Quic>>,
     /// Bytes that the socket has not taken.
     pub out: Vec<u8>,
+    /// What is to be sent beside the stream.
+    pub beside: Vec<Vec<u8>>,
+    /// Streams to be opened, and what is said on each.
+    pub streams: Vec<(Dir, Vec<u8>)>,
+    is_on_quic: bool,
     /// Steps done on this connection.
     pub steps: u32,
     /// Client sequences used, by room.
@@ -63,19 +109,9 @@ pub type Published = Option<(Room, Token)>;
 
 impl Intruder {
     /// A new life, about to connect.
-    pub fn new(life: u32, rooms: usize, random: &mut Random) -> Self {
-        let conduct = random.pick(&[
-            Conduct::Garbage,
-            Conduct::Slow,
-            Conduct::Broken,
-            Conduct::Stranger,
-            Conduct::Trickster,
-            Conduct::Trickster,
-            Conduct::Trickster,
-            Conduct::Deaf,
-        ]);
+    pub fn new(life: u32, rooms: usize, conduct: Conduct, is_on_quic: bool) -> Self {
         let name = match conduct {
-            Conduct::Trickster | Conduct::Deaf => "trickster".to_owned(),
+            Conduct::Trickster | Conduct::Deaf | Conduct::Noisy | Conduct::Greedy => "trickster".to_owned(),
             _ => format!("stranger-{life}"),
         };
         let device = DeviceId::from_name(&format!("intruder-{life}"));
@@ -86,7 +122,11 @@ impl Intruder {
             origin: device.origin(),
             life,
             socket: None,
+            quic: None,
             out: Vec::new(),
+            beside: Vec::new(),
+            streams: Vec::new(),
+            is_on_quic,
             steps: 0,
             sequences: vec![0; rooms],
             marked: 0,
@@ -94,6 +134,11 @@ impl Intruder {
             requests: 0,
             encoder: Encoder::new(),
         }
+    }
+
+    /// Whether it speaks QUIC.
+    pub fn is_on_quic(&self) -> bool {
+        self.is_on_quic
     }
 
     /// Whether it takes what it is sent.
@@ -117,12 +162,18 @@ impl Intruder {
                 None
             }
             (Conduct::Slow, step) => {
-                let head = handshake::request("sim", ws::PATH, [7; 16]);
-                self.out.extend(head.get(step as usize - 1).filter(|_| step < 150));
+                let head = match self.is_on_quic {
+                    true => self.encoded(|encoder, out| Ping { token: 3 }.encode(encoder, out)),
+                    false => handshake::request("sim", ws::PATH, [7; 16]),
+                };
+                self.out.extend(head[..head.len() - 1].get(step as usize - 1).filter(|_| step < 150));
                 None
             }
+            (Conduct::Half | Conduct::Flood, _) => None,
             (_, 1) => {
-                self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
+                if !self.is_on_quic {
+                    self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
+                }
                 None
             }
             (Conduct::Broken, _) => {
@@ -139,14 +190,54 @@ impl Intruder {
                 }
                 None
             }
+            (Conduct::Noisy, _) => {
+                self.make_noise(random, ids);
+                None
+            }
+            (Conduct::Greedy, step) if step.is_multiple_of(4) => {
+                let dir = random.pick(&[Dir::Bi, Dir::Uni]);
+                let said = vec![7; random.index(40)];
+                self.streams.extend((0..random.within(1..=20)).map(|_| (dir, said.clone())));
+                None
+            }
             _ => self.trick(random, ids, names, body),
         }
     }
 
-    fn say(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
+    /// Datagrams: of a member who types without end, of frames that do not belong there, of nothing at all.
+    fn make_noise(&mut self, random: &mut Random, ids: &[ConversationId]) {
+        let what = random.below(4);
+        for _ in 0..random.within(1..=60) {
+            let conversation = random.pick(ids);
+            let datagram = match what {
+                0 | 1 => {
+                    let active = random.one_in(2);
+                    self.encoded(|encoder, out| Typing { conversation, active }.encode(encoder, out))
+                }
+                2 => self.encoded(|encoder, out| Ping { token: 3 }.encode(encoder, out)),
+                _ => (0..random.within(0..=200)).map(|_| random.word() as u8).collect(),
+            };
+            self.beside.push(datagram);
+        }
+    }
+
+    fn encoded(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) -> Vec<u8> {
         let mut frame = Vec::new();
         write(&mut self.encoder, &mut frame);
-        ws::write_message(&mut self.out, Opcode::Binary, &frame, Some([9, 8, 7, 6]));
+        frame
+    }
+
+    fn say(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
+        let frame = self.encoded(write);
+        self.send(Opcode::Binary, &frame, Some([9, 8, 7, 6]));
+    }
+
+    /// Puts bytes behind what is to be sent: as a message, where there are messages.
+    fn send(&mut self, opcode: Opcode, bytes: &[u8], mask: Option<[u8; 4]>) {
+        match self.is_on_quic {
+            true => self.out.extend_from_slice(bytes),
+            false => ws::write_message(&mut self.out, opcode, bytes, mask),
+        }
     }
 
     fn say_hello(&mut self, random: &mut Random, ids: &[ConversationId]) {
@@ -173,8 +264,7 @@ impl Intruder {
     }
 
     fn say_something_broken(&mut self, random: &mut Random) {
-        let mut frame = Vec::new();
-        Ping { token: 3 }.encode(&mut self.encoder, &mut frame);
+        let mut frame = self.encoded(|encoder, out| Ping { token: 3 }.encode(encoder, out));
         match random.below(6) {
             // A frame whose body is no root.
             0 => {
@@ -188,11 +278,11 @@ impl Intruder {
             // More than a message may have.
             3 => frame.resize(70_000, 0),
             // Not masked.
-            4 => return ws::write_message(&mut self.out, Opcode::Binary, &frame, None),
+            4 => return self.send(Opcode::Binary, &frame, None),
             // Text.
-            _ => return ws::write_message(&mut self.out, Opcode::Text, b"hello", Some([1, 2, 3, 4])),
+            _ => return self.send(Opcode::Text, b"hello", Some([1, 2, 3, 4])),
         }
-        ws::write_message(&mut self.out, Opcode::Binary, &frame, Some([1, 2, 3, 4]));
+        self.send(Opcode::Binary, &frame, Some([1, 2, 3, 4]));
     }
 
     fn trick(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringwire_client::core::{Cause, Event as Told, Message, Missing, PublishId, State};
 use ringwire_client::error::Error;
 use ringwire_client::ws::Action;
@@ -190,19 +189,12 @@ impl World {
             if this.out.is_empty() {
                 this.link.poll_output(now, &mut this.out);
             }
-            let Some(socket) = self.network.get(id).filter(|_| !this.out.is_empty()) else { return any };
-            let room = socket.up.room().min(this.out.len());
-            if room < this.out.len() {
-                socket.up.is_starved = true;
-            }
-            if room == 0 {
-                return any;
-            }
-            let bytes: Vec<u8> = this.out.drain(..room).collect();
-            let is_stuck = !this.out.is_empty();
-            self.transmit(id, Side::Server, Bytes::from(bytes));
-            any = true;
-            if is_stuck {
+            let mut out = std::mem::take(&mut this.out);
+            let is_written = self.write_some(id, &mut out);
+            any |= is_written;
+            let is_stuck = !out.is_empty();
+            self.clients[client].out = out;
+            if is_stuck || !is_written {
                 return any;
             }
         }

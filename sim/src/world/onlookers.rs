@@ -86,14 +86,11 @@ impl World {
     pub(super) fn write_onlooker(&mut self, onlooker: usize) {
         let this = &mut self.onlookers[onlooker];
         let Some((id, true)) = this.socket else { return };
-        let Some(socket) = self.network.get(id) else { return };
-        let room = socket.up.room().min(this.out.len());
-        socket.up.is_starved = room < this.out.len();
-        if room > 0 {
-            let bytes: Vec<u8> = this.out.drain(..room).collect();
-            this.said_us = self.now_us;
-            self.transmit(id, Side::Server, Bytes::from(bytes));
+        let mut out = std::mem::take(&mut this.out);
+        if self.write_some(id, &mut out) {
+            self.onlookers[onlooker].said_us = self.now_us;
         }
+        self.onlookers[onlooker].out = out;
     }
 
     pub(super) fn on_onlook(&mut self, onlooker: usize) -> Verdict {

@@ -21,7 +21,7 @@ impl World {
     }
 
     /// Somebody dials from an address of his own: the connection, and the number that is its name.
-    fn begin_quic(&mut self, whose: Dialler, tickets: Tickets) -> (SocketId, Box<Quic>) {
+    pub(super) fn begin_quic(&mut self, whose: Dialler, tickets: Tickets) -> (SocketId, Box<Quic>) {
         let path = self.new_path(Some(whose));
         let is_ordered = self.plant != Some(Plant::UnorderedStream);
         let manner = Manner { tickets, window: self.settings.datagrams.window, is_ordered };
@@ -54,7 +54,8 @@ impl World {
     pub(super) fn quic_of(&mut self, whose: Dialler) -> Option<&mut Quic> {
         match whose {
             Dialler::Client(client) => self.clients[client].quic.as_deref_mut(),
-            Dialler::Intruder(_) | Dialler::Onlooker(_) => None,
+            Dialler::Intruder(intruder) => self.intruders[intruder].quic.as_deref_mut(),
+            Dialler::Onlooker(_) => None,
         }
     }
 
@@ -62,7 +63,8 @@ impl World {
     pub(super) fn serve_quic(&mut self, whose: Dialler) -> Verdict {
         match whose {
             Dialler::Client(client) => self.serve_client_quic(client),
-            Dialler::Intruder(_) | Dialler::Onlooker(_) => Ok(()),
+            Dialler::Intruder(intruder) => self.serve_intruder_quic(intruder),
+            Dialler::Onlooker(_) => Ok(()),
         }
     }
 

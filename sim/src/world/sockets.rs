@@ -88,6 +88,20 @@ impl World {
         }
     }
 
+    /// Writes to the server as much of this as the socket takes, and wants to hear when it takes more. Whether that was
+    /// anything.
+    pub(super) fn write_some(&mut self, id: SocketId, out: &mut Vec<u8>) -> bool {
+        let Some(socket) = self.network.get(id) else { return false };
+        let room = socket.up.room().min(out.len());
+        socket.up.is_starved = room < out.len();
+        if room == 0 {
+            return false;
+        }
+        let bytes: Vec<u8> = out.drain(..room).collect();
+        self.transmit(id, Side::Server, Bytes::from(bytes));
+        true
+    }
+
     fn put_on_way(&mut self, id: SocketId, to: Side, chunk: Chunk) {
         let now_us = self.now_us;
         let jitter_us = self.random.network.within(0..=self.settings.network.jitter_us);
