@@ -113,7 +113,7 @@ fn turns(
         let mut shard = shard.borrow_mut();
         if control.is_draining() {
             let ending = ending.get_or_insert_with(|| {
-                shard.drain(u32::try_from(drain.as_millis() / 2).unwrap_or(u32::MAX));
+                shard.drain(now, u32::try_from(drain.as_millis() / 2).unwrap_or(u32::MAX));
                 Stopping { until_ms: now.monotonic_ms() + drain.as_millis() as u64, stopped: false }
             });
             let over = shard.is_drained() || now.monotonic_ms() >= ending.until_ms;

@@ -6,6 +6,7 @@ use ringwire_driver::ConnectionId;
 use ringwire_protocol::ws::handshake::HandshakeFault;
 
 use super::Sessions;
+use super::closing::STOPPING;
 use crate::clock::Now;
 use crate::fanout::mesh::Mesh;
 use crate::limits::{GATE_ANSWERS_BURST, GATE_ANSWERS_INTERVAL_MS};
@@ -16,10 +17,15 @@ impl Sessions {
     /// A connection was accepted.
     pub fn on_accepted(&mut self, now: Now, id: ConnectionId, peer: SocketAddr) {
         let now_us = now.monotonic_ns / 1000;
+        if self.draining {
+            // It had been accepted before, or waited to be.
+            return self.turn_away(now, id, peer, &STOPPING);
+        }
         if let Err(retry_after_s) = self.gate.try_pass(now_us, peer.ip(), true) {
             self.counters.limited += 1;
             self.gate.on_turned_away(now_us, peer.ip());
-            return self.turn_away(now, id, peer, retry_after_s);
+            let fault = HandshakeFault::RateLimited { retry_after_s };
+            return self.turn_away(now, id, peer, &fault);
         }
         let bytes_max = self.terms.limits.frame_bytes_max;
         let carrier = match &mut self.offer {
@@ -31,15 +37,15 @@ impl Sessions {
 
     /// Closes before anything was done for it. In the clear it is told so (W-64), while few are; over TLS that would be
     /// what it is not to get.
-    fn turn_away(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, retry_after_s: u32) {
+    fn turn_away(&mut self, now: Now, id: ConnectionId, peer: SocketAddr, fault: &HandshakeFault) {
         let is_answered = self.offer.is_none()
             && self.answers.take(now.monotonic_ms(), GATE_ANSWERS_INTERVAL_MS, GATE_ANSWERS_BURST);
         if !is_answered {
             return self.to_close.push(id);
         }
         let carrier = Carrier::websocket(self.terms.limits.frame_bytes_max);
-        self.begin(now, id, peer, carrier, Stage::Closing);
-        let response = HandshakeFault::RateLimited { retry_after_s }.response();
+        self.begin(now, id, peer, carrier, Stage::Closing { hears_close: false });
+        let response = fault.response();
         let frame = self.queues.written(|out| out.extend_from_slice(&response));
         self.enqueue(id, frame);
     }

@@ -24,6 +24,7 @@ impl Sessions {
         for id in slow {
             self.cut_slow(id, mesh);
         }
+        self.end_left(mesh);
         for connection in self.to_close.drain(..) {
             operations.push(Operation::Close { connection });
         }

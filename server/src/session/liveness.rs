@@ -76,7 +76,7 @@ impl Sessions {
                             (silent_s > self.terms.idle_timeout_s).then_some(Overdue::Silent)
                         }
                     }
-                    Stage::Closing => (silent_s > LINGER_S).then_some(Overdue::Lingers),
+                    Stage::Closing { .. } => (silent_s > LINGER_S).then_some(Overdue::Lingers),
                     Stage::Closed => None,
                 };
                 overdue.map(|overdue| (connection.id, overdue))

@@ -15,6 +15,7 @@
 
 mod accepting;
 pub mod auth;
+mod closing;
 mod counts;
 mod deliver;
 mod flush;
@@ -33,10 +34,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use ringwire_driver::{ConnectionId, Operation, Operations};
+use ringwire_driver::ConnectionId;
 use ringwire_protocol::code::Code;
 use ringwire_protocol::id::{ConversationId, UserId};
-use ringwire_protocol::message::{Encoder, GoAway, Reject};
+use ringwire_protocol::message::{Encoder, Reject};
 use ringwire_protocol::ws;
 
 use crate::clock::Now;
@@ -49,7 +50,7 @@ use crate::pace::Pace;
 use crate::plane::push::target::Rules;
 use crate::shard::Levels;
 use crate::site::Site;
-use crate::transport::connection::{Connection, Stage};
+use crate::transport::connection::Connection;
 use crate::transport::gate::{Gate, Rate};
 use crate::transport::quic::Quic;
 use crate::transport::tls::offer::Offer;
@@ -194,6 +195,8 @@ pub struct Sessions {
     counted: HashMap<ConversationId, BTreeSet<ConnectionId>, RandomState>,
     /// By slot, the inboxes that are not all sent.
     inboxes: HashMap<u32, Gathering, RandomState>,
+    /// Connections that have heard the peer's close and are ended behind ours.
+    leaving: Vec<ConnectionId>,
     /// Connections that take more of theirs.
     inboxes_due: Vec<ConnectionId>,
     /// Connections with something due this turn.
@@ -238,6 +241,7 @@ impl Sessions {
             watched: 0,
             counted: HashMap::default(),
             inboxes: HashMap::default(),
+            leaving: Vec::new(),
             inboxes_due: Vec::new(),
             due: Vec::new(),
             to_close: Vec::new(),
@@ -349,53 +353,6 @@ impl Sessions {
         self.say(id, |encoder, out| reject.encode(encoder, out));
     }
 
-    /// Closes with a code: says why in a `Reject` if the peer speaks our protocol, then the WebSocket close,
-    /// then waits for the peer to close too.
-    fn close(&mut self, now: Now, id: ConnectionId, code: Code, reason: &str, mesh: &mut Mesh) {
-        let Some(connection) = self.get_mut(id) else { return };
-        if connection.takes_frames() {
-            let reject = Reject {
-                request: 0,
-                conversation: ConversationId::ZERO,
-                client_sequence: 0,
-                code,
-                retry_after_ms: 0,
-                reason,
-            };
-            self.reject(id, &reject);
-        }
-        if self.is_quic(id) {
-            return self.close_quic(id, code, mesh);
-        }
-        self.close_websocket(now, id, code.number(), code.name(), mesh);
-    }
-
-    fn close_websocket(&mut self, now: Now, id: ConnectionId, code: u16, reason: &str, mesh: &mut Mesh) {
-        let frame = self.queues.written(|out| ws::write_close(out, code, reason, None));
-        self.enqueue(id, frame);
-        self.linger(now, id, mesh);
-    }
-
-    /// Nothing more is read; what is queued still goes out. The peer closes, or `liveness` does.
-    fn linger(&mut self, now: Now, id: ConnectionId, mesh: &mut Mesh) {
-        self.detach_all(id, mesh);
-        if let Some(connection) = self.get_mut(id) {
-            connection.stage = Stage::Closing;
-            connection.heard_s = now.seconds();
-        }
-    }
-
-    /// Ends the connection at once: asks the driver to close it.
-    fn end(&mut self, id: ConnectionId, mesh: &mut Mesh) {
-        self.detach_all(id, mesh);
-        let Some(connection) = self.get_mut(id) else { return };
-        if !matches!(connection.stage, Stage::Closed) {
-            connection.stage = Stage::Closed;
-            connection.stalled = None;
-            self.to_close.push(id);
-        }
-    }
-
     /// Gives up every subscription and the session.
     fn detach_all(&mut self, id: ConnectionId, mesh: &mut Mesh) {
         if let Some(author) = self.author_of(id) {
@@ -437,36 +394,6 @@ impl Sessions {
         }
         let request = Request::Detach { shard: self.me, conversation };
         mesh.tell(owner_of(conversation, mesh.shards()), request);
-    }
-
-    /// Tells everybody to go elsewhere, and takes nobody new.
-    pub fn drain(&mut self, jitter_ms: u32, operations: &mut Operations) {
-        self.draining = true;
-        if let Some(quic) = &mut self.quic {
-            quic.drain();
-        }
-        operations.push(Operation::StopAccepting);
-        let ids: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .flatten()
-            .filter(|connection| connection.session().is_some())
-            .map(|connection| connection.id)
-            .collect();
-        let go_away = GoAway {
-            code: Code::SHUTTING_DOWN,
-            not_before_ms: 0,
-            jitter_ms,
-            reason: "the server is stopping",
-            address: "",
-        };
-        let mut bytes = Vec::new();
-        go_away.encode(&mut self.encoder, &mut bytes);
-        let frame = crate::fanout::encoded::Encoded::new(&bytes);
-        let frame = self.queues.shared(frame.websocket().clone());
-        for id in ids {
-            self.enqueue(id, frame);
-        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! From bytes to frames: the upgrade, the WebSocket messages, the frames in them.
 
 use ringwire_driver::ConnectionId;
-use ringwire_protocol::code::Code;
 use ringwire_protocol::fault::Fault;
 use ringwire_protocol::frame::{self, Frame, FrameType};
 use ringwire_protocol::message::ClientFrame;
@@ -30,7 +29,8 @@ impl Sessions {
     pub(super) fn on_bytes(&mut self, now: Now, id: ConnectionId, data: &mut [u8], mesh: &mut Mesh) {
         let Some(connection) = self.get_mut(id) else { return };
         match &mut connection.stage {
-            Stage::Closing | Stage::Closed => {}
+            Stage::Closing { hears_close: true } => self.on_websocket_bytes(now, id, data, mesh),
+            Stage::Closing { .. } | Stage::Closed => {}
             Stage::Handshake(head) => {
                 if head.is_empty() {
                     // The usual case: the whole head in one piece, nothing kept.
@@ -95,10 +95,10 @@ impl Sessions {
     }
 
     /// Answers an HTTP request that is no upgrade of ours.
-    fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
+    pub(super) fn refuse(&mut self, now: Now, id: ConnectionId, response: &[u8], mesh: &mut Mesh) {
         let frame = self.queues.written(|out| out.extend_from_slice(response));
         self.enqueue(id, frame);
-        self.linger(now, id, mesh);
+        self.linger(now, id, false, mesh);
     }
 
     fn on_websocket_bytes(&mut self, now: Now, id: ConnectionId, data: &mut [u8], mesh: &mut Mesh) {
@@ -113,13 +113,11 @@ impl Sessions {
             match decoder.next(&mut input) {
                 Ok(None) => break,
                 Ok(Some(event)) => self.on_event(now, id, event, mesh),
-                Err(fault) => {
+                Err(fault) if self.takes_frames(id) => {
                     self.on_fault(now, id, &fault, mesh);
                     break;
                 }
-            }
-            if !self.get_mut(id).is_some_and(|connection| connection.takes_frames()) {
-                return;
+                Err(_) => return,
             }
         }
         if let Some(connection) = self.get_mut(id) {
@@ -127,8 +125,15 @@ impl Sessions {
         }
     }
 
+    fn takes_frames(&mut self, id: ConnectionId) -> bool {
+        self.get_mut(id).is_some_and(|connection| connection.takes_frames())
+    }
+
     fn on_event(&mut self, now: Now, id: ConnectionId, event: Event<'_>, mesh: &mut Mesh) {
         match event {
+            Event::Close { code, .. } => self.on_peer_close(now, id, code, mesh),
+            // Behind our close only the peer's is waited for.
+            _ if !self.takes_frames(id) => {}
             Event::Message { text: true, .. } => self.on_fault(now, id, &Fault::TextMessage, mesh),
             Event::Message { text: false, data } => self.on_message(now, id, data, mesh),
             Event::Ping(payload) => {
@@ -136,9 +141,6 @@ impl Sessions {
                 self.enqueue(id, frame);
             }
             Event::Pong(payload) => self.on_pong(id, payload, mesh),
-            Event::Close { code, .. } => {
-                self.close_websocket(now, id, code.unwrap_or(Code::NORMAL.number()), "", mesh);
-            }
         }
     }
 

@@ -17,7 +17,11 @@ impl Sessions {
         let mut plain = std::mem::take(&mut self.plain);
         plain.clear();
         let Some(connection) = self.get_mut(id) else { return };
-        let is_over = matches!(connection.stage, Stage::Closing | Stage::Closed);
+        let (is_closing, is_over) = match connection.stage {
+            Stage::Closing { hears_close } => (true, !hears_close),
+            Stage::Closed => (true, true),
+            _ => (false, false),
+        };
         let Some(secure) = connection.carrier.secure_mut().filter(|_| !is_over) else { return };
         let result = secure.on_received(data, &mut plain);
         let (handshake, has_outgoing) = (secure.take_handshake(), secure.has_outgoing());
@@ -39,6 +43,7 @@ impl Sessions {
                 self.due.push(id);
                 self.end(id, mesh);
             }
+            Err(_) if is_closing => self.end(id, mesh),
             Err(fault) => self.on_tls_fault(now, id, &fault, mesh),
         }
     }
@@ -53,13 +58,13 @@ impl Sessions {
             secure.say_in_the_clear(&HandshakeFault::Cleartext.response());
             self.due.push(id);
         }
-        self.linger(now, id, mesh);
+        self.linger(now, id, false, mesh);
     }
 }
 
 /// What leaves a connection for bytes that are due to it: the bytes themselves in the clear, or sealed.
 pub(super) fn sealed(connection: &mut Connection, due: &Bytes, arena: &mut Arena) -> Bytes {
-    let is_last = matches!(connection.stage, Stage::Closing | Stage::Closed);
+    let is_last = matches!(connection.stage, Stage::Closing { .. } | Stage::Closed);
     match &mut connection.carrier {
         Carrier::WebSocket(_) | Carrier::Quic { .. } => due.clone(),
         Carrier::Secure(secure) => secure.seal(due, is_last, arena),
@@ -68,7 +73,7 @@ pub(super) fn sealed(connection: &mut Connection, due: &Bytes, arena: &mut Arena
 
 /// What TLS itself has to say to a connection, beside what was sealed this turn.
 pub(super) fn last_records(connection: &mut Connection, arena: &mut Arena) -> Option<Bytes> {
-    let is_last = matches!(connection.stage, Stage::Closing | Stage::Closed);
+    let is_last = matches!(connection.stage, Stage::Closing { .. } | Stage::Closed);
     let secure = connection.carrier.secure_mut().filter(|secure| secure.wants_to_say(is_last))?;
     Some(secure.seal(&[], is_last, arena)).filter(|records| !records.is_empty())
 }

@@ -260,8 +260,8 @@ impl Shard {
     }
 
     /// Takes no new connections and asks all clients to go within `jitter_ms`.
-    pub fn drain(&mut self, jitter_ms: u32) {
-        self.sessions.drain(jitter_ms, &mut self.operations);
+    pub fn drain(&mut self, now: Now, jitter_ms: u32) {
+        self.sessions.drain(now, jitter_ms, &mut self.operations, &mut self.mesh);
     }
 
     /// Whether nobody is connected and nothing waits for the disk.

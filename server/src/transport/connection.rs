@@ -25,9 +25,12 @@ pub enum Stage {
     Greeting,
     /// Signed in.
     Live(Box<Session>),
-    /// A close frame is on its way: what arrives is thrown away until the peer closes too or the time is
+    /// A last word is on its way: what arrives is thrown away until the peer closes too or the time is
     /// up, because closing at once could reset the connection before the peer has read why.
-    Closing,
+    Closing {
+        /// It was a close frame, and the peer's is waited for.
+        hears_close: bool,
+    },
     /// The driver was asked to close; only `Closed` is to come.
     Closed,
 }

@@ -165,7 +165,7 @@ impl World {
         let Some(process) = self.process.as_mut().filter(|process| process.is_ending) else { return false };
         let seat = &mut process.seats[shard];
         let ending = seat.ending.get_or_insert_with(|| {
-            seat.shard.drain((drain_ms / 2) as u32);
+            seat.shard.drain(now, (drain_ms / 2) as u32);
             Ending { until_us: now_us + drain_ms * 1000, is_stopped: false }
         });
         let over = seat.shard.is_drained() || now_us >= ending.until_us;
