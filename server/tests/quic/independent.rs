@@ -7,14 +7,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use ringwire_protocol::id::{ConversationId, DeviceId};
-use ringwire_protocol::message::{
-    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Publish, ServerFrame, Typing, VERSION, View,
-};
+use ringwire_protocol::id::ConversationId;
+use ringwire_protocol::message::{Encoder, Join, Kind, ServerFrame, Typing};
 
 use crate::on_both;
 use crate::peer::{Peer, frames};
-use crate::support::Owned;
+use crate::support::{Owned, words};
 
 const AIOQUIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/quic/aioquic/client.py");
 const QUICHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/quic/quiche/client.mjs");
@@ -74,28 +72,12 @@ impl Client {
 
     fn hello(&mut self, name: &str) {
         let token = format!("dev:{name}");
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            device: DeviceId::from_name(name),
-            capabilities: 0,
-            token: &token,
-            agent: "independent",
-            cursors: Default::default(),
-            attempt: 0,
-        };
+        let hello = words::hello(&token, name, 0);
         self.frame("stream", |encoder, out| hello.encode(encoder, out));
     }
 
     fn publish(&mut self, room: &str, client_sequence: u64, body: &[u8]) {
-        let publish = Publish {
-            conversation: ConversationId::from_name(room),
-            client_sequence,
-            reference: 0,
-            kind: Kind::Text,
-            durability: Durability::Synced,
-            body,
-        };
+        let publish = words::publish(room, client_sequence, body);
         self.frame("stream", |encoder, out| publish.encode(encoder, out));
     }
 
@@ -216,14 +198,7 @@ fn hello_publish_message_history_and_typing() {
         let mut alice = Client::aioquic(server.address, "ringwire/1", None);
         let mut bob = Peer::sign_in(server.address, "bob").await;
         chat(&mut alice, &mut bob).await;
-        let fetch = Fetch {
-            request: 7,
-            conversation: ConversationId::from_name("lobby"),
-            from: 1,
-            limit: 256,
-            direction: Direction::Forward,
-            view: View::Raw,
-        };
+        let fetch = words::fetch("lobby", 7, 1);
         alice.frame("stream", |encoder, out| fetch.encode(encoder, out));
         let page = alice.expect(|heard| match heard {
             Heard::Frame(id, frame) if *id != 0 => Some(frame.clone()),

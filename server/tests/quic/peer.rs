@@ -7,16 +7,13 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig};
 use ringwire_protocol::frame;
-use ringwire_protocol::id::{ConversationId, DeviceId};
-use ringwire_protocol::message::{
-    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Publish, ServerFrame, VERSION, View,
-};
+use ringwire_protocol::message::{Encoder, Join, Kind, ServerFrame};
 use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::support::{Owned, PATIENCE};
+use crate::support::{Owned, PATIENCE, words};
 
 /// Takes any certificate: what it proves is the server's own tests' business.
 #[derive(Debug)]
@@ -119,16 +116,7 @@ impl Peer {
 
     pub async fn hello(&mut self, name: &str, device: &str) {
         let token = format!("dev:{name}");
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            device: DeviceId::from_name(device),
-            capabilities: 0,
-            token: &token,
-            agent: "test",
-            cursors: Default::default(),
-            attempt: 0,
-        };
+        let hello = words::hello(&token, device, 0);
         self.frame(|encoder, out| hello.encode(encoder, out)).await;
     }
 
@@ -138,14 +126,7 @@ impl Peer {
     }
 
     pub async fn publish(&mut self, room: &str, client_sequence: u64, body: &[u8]) {
-        let publish = Publish {
-            conversation: ConversationId::from_name(room),
-            client_sequence,
-            reference: 0,
-            kind: Kind::Text,
-            durability: Durability::Synced,
-            body,
-        };
+        let publish = words::publish(room, client_sequence, body);
         self.frame(|encoder, out| publish.encode(encoder, out)).await;
     }
 
@@ -164,14 +145,7 @@ impl Peer {
     }
 
     pub async fn fetch(&mut self, room: &str, request: u32, from: u64) {
-        let fetch = Fetch {
-            request,
-            conversation: ConversationId::from_name(room),
-            from,
-            limit: 256,
-            direction: Direction::Forward,
-            view: View::Raw,
-        };
+        let fetch = words::fetch(room, request, from);
         self.frame(|encoder, out| fetch.encode(encoder, out)).await;
     }
 

@@ -5,6 +5,7 @@
 
 pub mod metrics;
 mod said;
+pub mod words;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use ringwire_protocol::code::Code;
 use ringwire_protocol::frame;
-use ringwire_protocol::id::{ConversationId, DeviceId};
+use ringwire_protocol::id::ConversationId;
 use ringwire_protocol::message::{
-    Direction, Durability, Encoder, Fetch, Hello, Join, Kind, Publish, ServerFrame, VERSION, View,
+    Direction, Durability, Encoder, Fetch, Join, Kind, Publish, ServerFrame, View,
 };
 use ringwire_protocol::ws::{self, Decoder, Event, Opcode, Role};
 
@@ -266,16 +267,7 @@ impl<S: Read + Write> Raw<S> {
     }
 
     pub fn hello(&mut self, token: &str, device: &str) {
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            device: DeviceId::from_name(device),
-            capabilities: self.capabilities,
-            token,
-            agent: "test",
-            cursors: Default::default(),
-            attempt: 0,
-        };
+        let hello = words::hello(token, device, self.capabilities);
         self.frame(|encoder, out| hello.encode(encoder, out));
     }
 
@@ -292,14 +284,7 @@ impl<S: Read + Write> Raw<S> {
     }
 
     pub fn publish(&mut self, room: &str, client_sequence: u64, body: &[u8]) {
-        let publish = Publish {
-            conversation: ConversationId::from_name(room),
-            client_sequence,
-            reference: 0,
-            kind: Kind::Text,
-            durability: Durability::Synced,
-            body,
-        };
+        let publish = words::publish(room, client_sequence, body);
         self.frame(|encoder, out| publish.encode(encoder, out));
     }
 
@@ -374,18 +359,10 @@ impl<S: Read + Write> Raw<S> {
 
     /// Reads the whole history, page by page.
     pub fn history(&mut self, room: &str) -> Vec<(u64, Vec<u8>, Kind)> {
-        let conversation = ConversationId::from_name(room);
         let mut messages: Vec<(u64, Vec<u8>, Kind)> = Vec::new();
         let mut from = 1;
         loop {
-            let fetch = Fetch {
-                request: 9,
-                conversation,
-                from,
-                limit: 256,
-                direction: Direction::Forward,
-                view: View::Raw,
-            };
+            let fetch = words::fetch(room, 9, from);
             self.frame(|encoder, out| fetch.encode(encoder, out));
             let page =
                 self.next_where(|frame| matches!(frame, ServerFrame::Page(_) | ServerFrame::Reject(_)));

@@ -54,6 +54,14 @@ impl Files {
     }
 }
 
+/// A server with a certificate of its own, in its folder.
+pub fn start(data: &Path, extra: &[&str]) -> (Server, Files) {
+    let files = Files::make(data, -1, 30);
+    let settings = files.settings();
+    let set = ["--set", &settings[0], "--set", &settings[1]];
+    (Server::start(data, &[&set[..], extra].concat()), files)
+}
+
 /// Our client, which trusts one certificate.
 pub struct Peer(Arc<ClientConfig>);
 

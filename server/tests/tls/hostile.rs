@@ -5,14 +5,12 @@ use std::net::TcpStream;
 
 use ringwire_protocol::message::ServerFrame;
 
-use crate::client::{Files, Peer, ask, sum};
+use crate::client::{self, Files, Peer, ask, sum};
 use crate::support::{DRIVERS, PATIENCE, Raw, Server};
 
 fn start(driver: &str, data: &std::path::Path, extra: &[&str]) -> (Server, Peer) {
-    let files = Files::make(data, -1, 30);
-    let settings = files.settings();
-    let set = ["--driver", driver, "--set", &settings[0], "--set", &settings[1]];
-    (Server::start(data, &[&set[..], extra].concat()), Peer::new(&files))
+    let (server, files) = client::start(data, &[&["--driver", driver][..], extra].concat());
+    (server, Peer::new(&files))
 }
 
 #[test]

@@ -19,10 +19,7 @@ use rustls::HandshakeKind;
 fn a_message_travels_over_tls_and_a_large_one_too() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let files = Files::make(data.path(), -1, 30);
-        let settings = files.settings();
-        let server =
-            Server::start(data.path(), &["--driver", driver, "--set", &settings[0], "--set", &settings[1]]);
+        let (server, files) = client::start(data.path(), &["--driver", driver]);
         let peer = Peer::new(&files);
         let (mut alice, mut bob) = (peer.sign_in(&server, "alice"), peer.sign_in(&server, "bob"));
         alice.join("lobby");
@@ -41,9 +38,7 @@ fn a_message_travels_over_tls_and_a_large_one_too() {
 #[test]
 fn python_speaks_1_3_and_resumes() {
     let data = tempfile::tempdir().unwrap();
-    let files = Files::make(data.path(), -1, 30);
-    let settings = files.settings();
-    let server = Server::start(data.path(), &["--set", &settings[0], "--set", &settings[1]]);
+    let (server, files) = client::start(data.path(), &[]);
     let script = "
 first, version, reused, page = fetch(None)
 session = first.session
@@ -81,11 +76,8 @@ except ssl.SSLError as error:
 ";
     for (setting, expected) in [("1.3", "TLSV1_ALERT_PROTOCOL_VERSION"), ("1.2", "TLSv1.2")] {
         let data = tempfile::tempdir().unwrap();
-        let files = Files::make(data.path(), -1, 30);
-        let settings = files.settings();
         let version = format!("tls.version_min={setting}");
-        let set = ["--set", &settings[0], "--set", &settings[1], "--set", &version];
-        let server = Server::start(data.path(), &set);
+        let (server, files) = client::start(data.path(), &["--set", &version]);
         assert_eq!(python(&server, &files, script), expected);
     }
 }
@@ -94,10 +86,7 @@ except ssl.SSLError as error:
 fn a_reload_changes_new_connections_and_cuts_none() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().unwrap();
-        let files = Files::make(data.path(), -1, 30);
-        let settings = files.settings();
-        let server =
-            Server::start(data.path(), &["--driver", driver, "--set", &settings[0], "--set", &settings[1]]);
+        let (server, files) = client::start(data.path(), &["--driver", driver]);
         let (before, stranger) = (Peer::new(&files), Peer::new(&files));
         let mut old = before.sign_in(&server, "old");
         old.join("lobby");
@@ -204,9 +193,7 @@ fn an_idle_connection_holds_no_buffers() {
     const CONNECTIONS: usize = 600;
     const BYTES_MAX: usize = 7 * 1024;
     let data = tempfile::tempdir().unwrap();
-    let files = Files::make(data.path(), -1, 30);
-    let settings = files.settings();
-    let server = Server::start(data.path(), &["--shards", "1", "--set", &settings[0], "--set", &settings[1]]);
+    let (server, files) = client::start(data.path(), &["--shards", "1"]);
     let peer = Peer::new(&files);
     let resident = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
