@@ -9,6 +9,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::sys;
 
+/// Connections taken after it was asked to stop: as many as may wait. More: reset by the kernel, as the socket closes.
+pub(crate) const LAST_ACCEPTS_MAX: u32 = BACKLOG;
+
+/// Connections that may wait, where nothing else is said.
+const BACKLOG: u32 = 4_096;
+
 /// How to listen.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,7 +26,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backlog: 4_096, send_buffer_bytes: 0 }
+        Self { backlog: BACKLOG, send_buffer_bytes: 0 }
     }
 }
 

@@ -74,7 +74,8 @@ pub enum Operation {
         /// Which.
         connection: ConnectionId,
     },
-    /// Take no more connections (drain). Those accepted meanwhile are still reported.
+    /// Take no more connections (drain): those that wait to be accepted are, a backlog's worth at most, and still
+    /// reported, so that they can be told; then the listening socket is closed, and who comes is refused.
     StopAccepting,
     /// Create a file that must not exist, preallocate `bytes`, make its directory entry durable.
     /// Completes with `FileReady`.

@@ -132,7 +132,7 @@ fn who_has_no_session_when_a_drain_begins_is_told_so_at_once() {
             assert!(length == 0 || answer.starts_with(b"HTTP/1.1 503 "), "{driver}: {answer:?}");
             told += usize::from(length > 0);
         }
-        assert!(told > 0, "{driver}: those that were accepted already are told");
+        assert!(told >= 60, "{driver}: {told} of those who waited are told, as many as are told at once");
         assert!(began.elapsed() < AT_ONCE, "{driver}: {:?}", began.elapsed());
         let refused = TcpStream::connect(server.address).expect_err("nobody listens any more");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{driver}");

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 
 use super::connection::{Connection, INTEREST};
-use super::{EpollDriver, LISTENER, token};
+use super::{EpollDriver, LISTENER, Pending, token};
+use crate::listen::LAST_ACCEPTS_MAX;
 use crate::pause::Verdict;
 use crate::{Completion, OpenError, sys};
 
@@ -27,6 +28,7 @@ impl EpollDriver {
     }
 
     pub(super) fn stop_listening(&mut self) {
+        self.take_who_waits();
         // Closing it also ends the watch: no other descriptor refers to it unless it was handed over, and
         // then removing it is what ends the watch.
         if let Some(listener) = self.listener.take()
@@ -34,6 +36,23 @@ impl EpollDriver {
         {
             tracing::debug!(%error, "the listener was not watched");
         }
+    }
+
+    /// Takes those who wait to be accepted, to report them first thing in the next wait.
+    fn take_who_waits(&mut self) {
+        let mut waiting = Vec::new();
+        for _ in 0..(LAST_ACCEPTS_MAX as usize).div_ceil(BATCH) {
+            let before = self.counters.accepted + self.counters.refused;
+            self.accept(&mut |completion| {
+                if let Completion::Accepted { connection, peer } = completion {
+                    waiting.push(Pending::Accepted { connection, peer });
+                }
+            });
+            if self.counters.accepted + self.counters.refused == before {
+                break;
+            }
+        }
+        self.pending.extend(waiting);
     }
 
     pub(super) fn accept(&mut self, sink: &mut dyn FnMut(Completion<'_>)) {

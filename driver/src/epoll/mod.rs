@@ -14,7 +14,7 @@ mod receive;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ pub struct EpollDriver {
 
 /// What happened outside `wait`.
 enum Pending {
+    Accepted { connection: ConnectionId, peer: SocketAddr },
     Stalled { connection: ConnectionId, payload: Bytes, sent: usize },
     Disconnected { connection: ConnectionId, cause: io::Error },
     Closed { connection: ConnectionId },
@@ -221,6 +222,7 @@ impl EpollDriver {
         while let Some(pending) = self.pending.pop_front() {
             any = true;
             match pending {
+                Pending::Accepted { connection, peer } => sink(Completion::Accepted { connection, peer }),
                 Pending::Closed { connection } => {
                     self.slots.remove(connection);
                     sink(Completion::Closed { connection });

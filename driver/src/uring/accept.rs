@@ -4,6 +4,10 @@
 //! descriptor for it afterwards races with its end. Each place in the pool has room of its own, and is
 //! armed again as soon as its connection is handed over.
 //!
+//! Asked to stop, it takes who waits first. What is armed is cancelled, which may be before the kernel has looked who has
+//! come meanwhile; so each place is armed once more and cancelled right behind: the kernel looks for somebody as it is
+//! armed. Where there was somebody, there may be another.
+//!
 //! Invariants: the room of an armed place is the kernel's; the table of direct descriptors has as many
 //! entries beyond `connections_max` as there are places, so a connection that is refused finds one.
 
@@ -18,6 +22,7 @@ use super::UringDriver;
 use super::connection::Connection;
 use super::ring::{Entered, Ring};
 use super::token::{Opcode, Token};
+use crate::listen::LAST_ACCEPTS_MAX;
 use crate::pause::{Pause, Verdict};
 use crate::sys::{self, PeerAddress};
 use crate::{Completion, OpenError};
@@ -31,12 +36,16 @@ pub(super) struct Acceptor {
     /// Boxed: the kernel writes here, so it must not move.
     places: Box<[Place]>,
     armed: u32,
+    /// Asked to stop: how many may still be taken.
+    last: Option<u32>,
     pub(super) pause: Pause,
 }
 
 struct Place {
     room: PeerAddress,
     is_armed: bool,
+    /// Armed only to look once more.
+    is_last: bool,
 }
 
 impl Acceptor {
@@ -48,9 +57,9 @@ impl Acceptor {
                     .map_err(OpenError::io("setting SO_SNDBUF on the listener"))?;
             }
         }
-        let place = || Place { room: PeerAddress::new(), is_armed: false };
+        let place = || Place { room: PeerAddress::new(), is_armed: false, is_last: false };
         let places = std::iter::repeat_with(place).take(PLACES as usize).collect();
-        Ok(Self { listener, places, armed: 0, pause: Pause::default() })
+        Ok(Self { listener, places, armed: 0, last: None, pause: Pause::default() })
     }
 
     /// Arms one place, unless it is armed, accepting pauses, or there is no listener any more.
@@ -91,27 +100,33 @@ impl UringDriver {
 
     /// Takes connections again when a pause has run out.
     pub(super) fn resume_accepting(&mut self) {
-        if self.acceptor.pause.take_over() {
+        if self.acceptor.last.is_none() && self.acceptor.pause.take_over() {
             self.arm_accepts();
         }
     }
 
     pub(super) fn stop_accepting(&mut self) {
-        // What is armed completes as cancelled, or with a connection that is still reported; each request
-        // holds the listening socket, so it closes with the last of them.
-        if self.acceptor.listener.take().is_none() {
+        if self.acceptor.last.is_some() {
             return;
         }
+        self.acceptor.last = Some(LAST_ACCEPTS_MAX);
         for index in 0..PLACES {
             self.cancel_accept(index);
         }
+        self.close_listener();
     }
 
-    /// Ends an accept, once there is no listener any more; also when that failed before (see
-    /// `cancel_receive`).
+    /// Closes the listening socket when nothing is armed any more.
+    fn close_listener(&mut self) {
+        if self.acceptor.last.is_some() && self.acceptor.armed == 0 {
+            self.acceptor.listener = None;
+        }
+    }
+
+    /// Ends an accept, once it was asked to stop; also when that failed before (see `cancel_receive`).
     pub(super) fn cancel_accept(&mut self, index: u32) {
         self.make_room(1);
-        if self.acceptor.listener.is_none() && self.acceptor.places[index as usize].is_armed {
+        if self.acceptor.last.is_some() && self.acceptor.places[index as usize].is_armed {
             let (target, token) = (Opcode::Accept, Opcode::CancelAccept);
             self.ring.cancel(Token::new(target, index, 0), Token::new(token, index, 0));
         }
@@ -119,15 +134,29 @@ impl UringDriver {
 
     pub(super) fn on_accept(&mut self, token: Token, entered: Entered, sink: &mut dyn FnMut(Completion<'_>)) {
         let peer = self.acceptor.take(token.slot);
-        match u32::try_from(entered.result) {
+        let was_taken = match u32::try_from(entered.result) {
             Ok(file) => {
                 self.acceptor.pause.on_success();
                 self.on_connection(file, peer, sink);
+                true
             }
-            Err(_negative) => self.on_accept_error(io::Error::from_raw_os_error(-entered.result), sink),
-        }
+            Err(_negative) => {
+                self.on_accept_error(io::Error::from_raw_os_error(-entered.result), sink);
+                false
+            }
+        };
         self.make_room(1);
-        self.acceptor.arm(&mut self.ring, token.slot);
+        let acceptor = &mut *self.acceptor;
+        let Some(left) = &mut acceptor.last else {
+            return acceptor.arm(&mut self.ring, token.slot);
+        };
+        let was_last = std::mem::replace(&mut acceptor.places[token.slot as usize].is_last, true);
+        if *left > 0 && (was_taken || !was_last) {
+            *left -= u32::from(was_taken);
+            acceptor.arm(&mut self.ring, token.slot);
+            self.cancel_accept(token.slot);
+        }
+        self.close_listener();
     }
 
     fn on_connection(&mut self, file: u32, peer: SocketAddr, sink: &mut dyn FnMut(Completion<'_>)) {
@@ -146,7 +175,7 @@ impl UringDriver {
     }
 
     fn on_accept_error(&mut self, error: io::Error, sink: &mut dyn FnMut(Completion<'_>)) {
-        if self.acceptor.listener.is_none() {
+        if self.acceptor.last.is_some() {
             return;
         }
         let verdict = self.acceptor.pause.on_error(&error);

@@ -13,6 +13,7 @@ claims! {
     one_more_than_the_maximum_is_refused_and_a_freed_slot_is_used_again,
     refusing_many_leaves_room_for_those_who_may,
     stopping_ends_accepting_and_nothing_else,
+    those_who_wait_when_it_stops_are_taken_first,
     peers_of_both_families_are_reported_as_what_they_are,
     a_driver_without_a_listener_waits_for_other_things,
     too_many_connections_for_the_descriptor_limit_are_refused_at_once,
@@ -90,7 +91,8 @@ fn stopping_ends_accepting_and_nothing_else(kind: Kind) {
     let mut world = World::new(kind, |_| ());
     let (mut peer, connection) = world.connect();
     world.ask(Operation::StopAccepting);
-    world.settle();
+    // One turn to cancel, one to look once more who waits, one to close.
+    (0..3).for_each(|_| world.settle());
     let refused = TcpStream::connect(world.address).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     world.ask(Operation::StopAccepting);
@@ -99,6 +101,34 @@ fn stopping_ends_accepting_and_nothing_else(kind: Kind) {
 
     peer.write_all(b"still").unwrap();
     assert_eq!(world.received(connection, 5), b"still");
+}
+
+fn those_who_wait_when_it_stops_are_taken_first(kind: Kind) {
+    // More than accepts are armed, and than one turn takes.
+    const PEERS: usize = 300;
+    let mut world = World::new(kind, |config| config.connections_max = 250);
+    let peers: Vec<_> = (0..PEERS).map(|_| dial(world.address)).collect();
+    world.ask(Operation::StopAccepting);
+    let mut taken = Vec::new();
+    while taken.len() < 250 {
+        taken.push(world.expect("Accepted", |event| match event {
+            Event::Accepted(connection, _) => Some(*connection),
+            other => panic!("{other:?}"),
+        }));
+    }
+    // There is no room for the others, as at any other time.
+    while world.driver.counters().refused < 50 {
+        world.settle();
+    }
+    (0..3).for_each(|_| world.settle());
+    let refused = TcpStream::connect(world.address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    for connection in taken {
+        world.send(connection, &b"sorry"[..]);
+    }
+    let told =
+        peers.iter().filter(|peer| (&mut &**peer).read(&mut [0; 8]).is_ok_and(|read| read == 5)).count();
+    assert_eq!(told, 250);
 }
 
 fn peers_of_both_families_are_reported_as_what_they_are(kind: Kind) {
