@@ -36,7 +36,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), String> {
         };
         // Apart, so that a target that does not build is not taken for one that crashed.
         process::run(&mut fuzz("build"))?;
-        let result = process::run(fuzz("run").arg("--").arg(format!("-max_total_time={}", options.seconds)));
+        // Long inputs from the start: many are scripts of steps, and most need several to come anywhere.
+        let run_args = [format!("-max_total_time={}", options.seconds), "-len_control=0".to_owned()];
+        let result = process::run(fuzz("run").arg("--").args(run_args));
         match (target == CANARY, result) {
             (true, Ok(())) => return Err("the canary did not crash: this fuzzing finds nothing".to_owned()),
             (true, Err(_)) => println!("the canary crashed, as it must"),
