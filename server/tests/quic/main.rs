@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod independent;
+mod path;
 mod peer;
 #[path = "../support/mod.rs"]
 mod support;

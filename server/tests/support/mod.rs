@@ -117,6 +117,12 @@ impl Server {
         format!("{scheme}://{}/v1/ws", self.address)
     }
 
+    /// The certificate's hash, as a client pins it.
+    pub fn pin(&self) -> [u8; 32] {
+        let text = self.sha256.as_deref().expect("it speaks TLS");
+        std::array::from_fn(|nth| u8::from_str_radix(&text[nth * 2..nth * 2 + 2], 16).expect("hexadecimal"))
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic while held").clone()
