@@ -118,6 +118,13 @@ export class Connection {
     this.heartbeat?.said(now());
   }
 
+  /** The same for what may be lost. */
+  tell(bytes: Uint8Array): void {
+    const { link } = this;
+    link?.tell ? link.tell(bytes) : link?.send(bytes);
+    this.heartbeat?.said(now());
+  }
+
   /** Ends the client, for this reason. */
   end(error: RingwireError): void {
     if (this.phase === 'ended') {

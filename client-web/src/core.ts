@@ -21,6 +21,7 @@ import { type Id, ZERO, originOf } from './ids.js';
 import * as limits from './limits.js';
 import { Keeper } from './keeper.js';
 import { pause } from './pace.js';
+import { Newest } from './presence.js';
 import { onReject, onRequestOver } from './rejects.js';
 import { type Ask, type Request, Requests } from './requests.js';
 import { Room } from './room.js';
@@ -55,6 +56,7 @@ export class Core implements ConnectionOwner {
   ended: RingwireError | undefined;
   private lastPublish = 0;
   private pumping = false;
+  private readonly presence = new Newest();
 
   constructor(
     readonly options: CoreOptions,
@@ -169,6 +171,7 @@ export class Core implements ConnectionOwner {
 
   onDetached(): void {
     this.inFlight = 0;
+    this.presence.clear();
     this.filler.onDetached();
     for (const request of this.requests.onDisconnected()) {
       this.timers.cancel(`request ${request.number}`);
@@ -237,7 +240,7 @@ export class Core implements ConnectionOwner {
       case 'typing':
         return room && this.onTyping(room, frame.user, frame.active);
       case 'presence':
-        return frame.entries.forEach((entry) => this.emit('presence', entry));
+        return this.presence.take(frame).forEach((entry) => this.emit('presence', entry));
       case 'receipt':
       case 'inbox':
       case 'counts':
@@ -311,9 +314,8 @@ export class Core implements ConnectionOwner {
   }
 
   private tellTypists(room: Room, users: readonly Id[]): void {
-    for (const user of users) {
-      this.emit('typing', { conversation: room.id, user, name: room.names.get(user), active: false });
-    }
+    const over = (user: Id) => ({ conversation: room.id, user, name: room.names.get(user), active: false });
+    users.forEach((user) => this.emit('typing', over(user)));
   }
 
   private onAck(room: Room, ack: Of<'ack'>): void {

@@ -95,7 +95,7 @@ function writeRoom(core: Core, room: Room, batch: Batch): void {
   }
   const typing = room.takeTyping(time);
   if (typing !== undefined) {
-    batch.push(write.typing(room.id, typing));
+    core.connection.tell(write.typing(room.id, typing));
   }
   while (time >= room.notBefore && core.inFlight < core.connection.publishWindow) {
     const entry = room.outbox.peek(limits.FLIGHT_MAX);

@@ -19,6 +19,8 @@ export interface LinkEvents {
 /** One connection, or the attempt at one. */
 export interface Link {
   send(bytes: Uint8Array): void;
+  /** Sends one frame that may be lost, and waits behind nothing; absent: there is only `send`. */
+  tell?(bytes: Uint8Array): void;
   /** Bytes that were sent and have not left. */
   readonly waiting: number;
   /** Ends it; `onClosed` follows, now or when the other side has answered. */

@@ -82,6 +82,7 @@ export function webTransportFirst({ serverCertificateHashes }: WebTransportChoic
     const timer = setTimeout(instead, WEB_TRANSPORT_PATIENCE);
     return {
       send: (bytes) => link.send(bytes),
+      tell: (bytes) => (link.tell ?? link.send)(bytes),
       get waiting() {
         return link.waiting;
       },
@@ -111,7 +112,9 @@ function isAvoided(avoided: Map<string, number>, url: string): boolean {
 function webTransport(url: string, hashes: WebTransportChoice['serverCertificateHashes'], events: LinkEvents): Link {
   let session: WebTransport | undefined;
   let writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  let datagrams: WritableStreamDefaultWriter<Uint8Array> | undefined;
   let waiting = 0;
+  let greeted = false;
   let ended = false;
   const end = (code: number, reason: string) => {
     if (!ended) {
@@ -123,6 +126,7 @@ function webTransport(url: string, hashes: WebTransportChoice['serverCertificate
   const cut = (stream: ReadableStream<Uint8Array>) => whole(stream, take, (why) => ended || events.onFault(why));
   const take = (bytes: Uint8Array) => {
     if (!ended && bytes.length > 0) {
+      greeted = true;
       events.onMessage(bytes);
     }
   };
@@ -145,7 +149,9 @@ function webTransport(url: string, hashes: WebTransportChoice['serverCertificate
     }
     events.onOpen();
     void each(session.incomingUnidirectionalStreams, (stream: ReadableStream<Uint8Array>) => void cut(stream).catch(fail));
-    void each(session.datagrams.readable, take);
+    datagrams = session.datagrams.writable.getWriter();
+    // One that has overtaken the server's welcome is of a moment that has passed.
+    void each(session.datagrams.readable, (bytes: Uint8Array) => greeted && take(bytes));
     await cut(readable);
     // The server has ended the stream: what it says about the session comes next, if anything.
     setTimeout(end, 1_000, 0, 'the server ended the stream');
@@ -164,6 +170,7 @@ function webTransport(url: string, hashes: WebTransportChoice['serverCertificate
       };
       writer?.write(bytes).then(sent, sent);
     },
+    tell: (bytes) => void datagrams?.write(bytes).catch(() => {}),
     get waiting() {
       return waiting;
     },

@@ -26,7 +26,11 @@ class FakeSession {
     this.finish = resolve;
   });
   readonly incomingUnidirectionalStreams = new ReadableStream<ReadableStream<Uint8Array>>({ start: (it) => void (this.streams = it) });
-  readonly datagrams = { readable: new ReadableStream<Uint8Array>({ start: (it) => void (this.datagram = it) }) };
+  readonly told: Uint8Array[] = [];
+  readonly datagrams = {
+    readable: new ReadableStream<Uint8Array>({ start: (it) => void (this.datagram = it) }),
+    writable: new WritableStream<Uint8Array>({ write: (bytes) => void this.told.push(bytes) }),
+  };
 
   constructor(
     readonly url: string,
@@ -132,11 +136,21 @@ test('frames are cut out of the stream, and come from streams and datagrams of t
   await turn();
   assert.deepEqual(heard.messages.slice(2).sort((a, b) => a.length - b.length), [[...A], [...both]]);
   link.send(B);
+  link.tell!(A);
   await turn();
-  assert.deepEqual([session.sent, link.waiting, FakeSocket.made.length], [[B], 0, 0]);
+  assert.deepEqual([session.sent, session.told, link.waiting, FakeSocket.made.length], [[B], [A], 0, 0]);
   session.finish({ closeCode: 3554, reason: 'replaced' });
   await turn();
   assert.deepEqual(heard.ended, [3554, 'replaced']);
+});
+
+test('a datagram that has overtaken the first word of the server is let go', async (t) => {
+  const { heard, session } = await opened(t);
+  session.datagram.enqueue(A);
+  await turn();
+  session.push.enqueue(B);
+  await turn();
+  assert.deepEqual(heard.messages, [[...B]]);
 });
 
 test('a lying length is a fault', async (t) => {

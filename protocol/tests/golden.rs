@@ -21,7 +21,7 @@ use ringwire_protocol::message::{ClientFrame, Encoder, Membership, ServerFrame};
 const BYTES_PER_LINE: usize = 16;
 
 /// Samples with fields that came after their messages.
-const FIELDS: usize = 6;
+const FIELDS: usize = 7;
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../schema/golden/v1", &format!("{name}.hex")].iter().collect()

@@ -116,6 +116,18 @@ pub const PRESENCE_INTERVAL_MS: u64 = 1000;
 /// Presence of users in one frame; more is more frames.
 pub const PRESENCE_ENTRIES_MAX: usize = 256;
 
+/// Users whom one session was told of in datagrams that may have been lost; of more it is told on its stream. As many as
+/// fit two datagrams.
+pub const PRESENCE_UNSETTLED_MAX: usize = 64;
+
+/// What was told in a datagram is told again on the stream after so long, milliseconds: not in the packet that may have
+/// been lost, and sooner than a stream would have noticed it.
+pub const PRESENCE_SETTLE_MS: u64 = 150;
+
+/// One session is told again at most once in so long: where there is always something, this is how long a lost datagram
+/// may leave a watcher wrong.
+pub const PRESENCE_SETTLE_INTERVAL_MS: u64 = 4_000;
+
 /// Watchers that a home tells in one turn. The others are told in the next: telling is no hurry, and a thousand
 /// frames to one shard fill an eighth of a ring.
 pub const PRESENCE_FRAMES_PER_TURN: usize = 1024;
@@ -264,6 +276,8 @@ pub const QUIC_SENDS_PER_TURN: usize = 64;
 const _: () = assert!(QUIC_UNVALIDATED_MAX < QUIC_HANDSHAKES_MAX, "who proves himself is let in");
 const _: () =
     assert!(QUIC_PAGES_UNDER_WAY * PAGE_BYTES_MAX <= QUIC_SEND_BYTES as usize / 2, "room for what is live");
+const _: () = assert!(PRESENCE_UNSETTLED_MAX <= PRESENCE_ENTRIES_MAX, "they are settled by one frame");
+const _: () = assert!(PRESENCE_SETTLE_MS < PRESENCE_SETTLE_INTERVAL_MS);
 const _: () = assert!(PRESENCE_ENTRIES_MAX * 32 + 64 <= 10_000, "fits the smallest frame of the simulation");
 const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
 const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);

@@ -263,6 +263,7 @@ impl Core {
             self.timers.cancel(holder);
         }
         self.connection.control.clear();
+        self.presence.clear();
         self.in_flight = 0;
         self.fills.clear();
         self.fills_in_flight = 0;

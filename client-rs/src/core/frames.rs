@@ -73,14 +73,7 @@ impl Core {
                 time_ms: receipt.time_ms,
                 kind: receipt.kind,
             }),
-            ServerFrame::Presence(presence) => {
-                let event = |entry: message::PresenceEntry| Event::Presence {
-                    user: entry.user,
-                    state: entry.state,
-                    seen_ms: entry.seen_ms,
-                };
-                self.events.extend(presence.entries.iter().map(event));
-            }
+            ServerFrame::Presence(presence) => self.on_presence(&presence),
             ServerFrame::Inbox(inbox) => {
                 let entries = inbox.entries.iter().map(InboxEntry::from_wire).collect();
                 self.events.push_back(Event::Inbox { entries, complete: inbox.complete });

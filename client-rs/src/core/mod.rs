@@ -91,6 +91,8 @@ pub struct Core {
     /// Body bytes in all outboxes.
     outbox_bytes: usize,
     watched: Vec<UserId>,
+    /// The number of the newest frame that spoke of each user on this connection (W-72).
+    presence: BTreeMap<UserId, u64>,
     last_publish: u64,
     events: VecDeque<Event>,
     wants: VecDeque<Want>,
@@ -118,6 +120,7 @@ impl Core {
             in_flight: 0,
             outbox_bytes: 0,
             watched: Vec::new(),
+            presence: BTreeMap::new(),
             last_publish: 0,
             events: VecDeque::new(),
             wants: VecDeque::new(),

@@ -17,6 +17,25 @@ use super::timers::Holder;
 use crate::error::{Error, Result};
 
 impl Core {
+    /// Watched users came, went or changed. A frame that was overtaken says nothing of those of whom a newer one has spoken.
+    pub(super) fn on_presence(&mut self, presence: &message::Presence<'_>) {
+        for entry in presence.entries.iter() {
+            if presence.number != 0 {
+                // Users who are not watched any more; without their numbers, what is told again soon puts things right.
+                if self.presence.len() >= limits::WATCHED_MAX {
+                    self.presence.clear();
+                }
+                let newest = self.presence.entry(entry.user).or_default();
+                if presence.number < *newest {
+                    continue;
+                }
+                *newest = presence.number;
+            }
+            let message::PresenceEntry { user, state, seen_ms } = entry;
+            self.events.push_back(Event::Presence { user, state, seen_ms });
+        }
+    }
+
     /// Makes a conversation of that name with these members, besides this user, who owns it. Answered by `Joined` or
     /// `RequestFailed`; publishing may begin at once, and waits for the answer.
     ///

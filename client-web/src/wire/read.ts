@@ -215,6 +215,7 @@ const READERS = {
     const table = root(body, layout.PRESENCE, wire.Presence);
     return {
       type: 'presence' as const,
+      number: number(table.number()),
       entries: list(
         table.entriesLength(),
         (index) => table.entries(index),

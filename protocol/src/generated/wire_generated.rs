@@ -11604,6 +11604,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Presence<'a> {
 
 impl<'a> Presence<'a> {
   pub const VT_ENTRIES: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -11615,6 +11616,7 @@ impl<'a> Presence<'a> {
     args: &'args PresenceArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Presence<'bldr>> {
     let mut builder = PresenceBuilder::new(_fbb);
+    builder.add_number(args.number);
     if let Some(x) = args.entries { builder.add_entries(x); }
     builder.finish()
   }
@@ -11627,6 +11629,13 @@ impl<'a> Presence<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, PresenceEntry>>>(Presence::VT_ENTRIES, None).unwrap()}
   }
+  #[inline]
+  pub fn number(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Presence::VT_NUMBER, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Presence<'_> {
@@ -11636,18 +11645,21 @@ impl ::flatbuffers::Verifiable for Presence<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, PresenceEntry>>>("entries", Self::VT_ENTRIES, true)?
+     .visit_field::<u64>("number", Self::VT_NUMBER, false)?
      .finish();
     Ok(())
   }
 }
 pub struct PresenceArgs<'a> {
     pub entries: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, PresenceEntry>>>,
+    pub number: u64,
 }
 impl<'a> Default for PresenceArgs<'a> {
   #[inline]
   fn default() -> Self {
     PresenceArgs {
       entries: None, // required field
+      number: 0,
     }
   }
 }
@@ -11660,6 +11672,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_entries(&mut self, entries: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , PresenceEntry>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Presence::VT_ENTRIES, entries);
+  }
+  #[inline]
+  pub fn add_number(&mut self, number: u64) {
+    self.fbb_.push_slot::<u64>(Presence::VT_NUMBER, number, 0);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceBuilder<'a, 'b, A> {
@@ -11681,6 +11697,7 @@ impl ::core::fmt::Debug for Presence<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("Presence");
       ds.field("entries", &self.entries());
+      ds.field("number", &self.number());
       ds.finish()
   }
 }

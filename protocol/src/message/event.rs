@@ -107,6 +107,8 @@ pub struct PresenceEntry {
 pub struct Presence<'a> {
     /// Who.
     pub entries: PresenceList<'a>,
+    /// Grows from frame to frame of a connection where frames may overtake each other (W-72); 0: not said.
+    pub number: u64,
 }
 
 impl<'a> Presence<'a> {
@@ -117,13 +119,14 @@ impl<'a> Presence<'a> {
             .iter()
             .map(|entry| wire::PresenceEntry::new(&entry.user.wire(), entry.seen_ms, entry.state.wire()));
         let entries = Some(encoder.builder.create_vector_from_iter(entries));
-        let root = wire::Presence::create(&mut encoder.builder, &wire::PresenceArgs { entries });
+        let args = wire::PresenceArgs { entries, number: self.number };
+        let root = wire::Presence::create(&mut encoder.builder, &args);
         encoder.frame(FrameType::Presence, root, out);
     }
 
     pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Fault> {
         let table = verify::root::<wire::Presence<'_>>(FrameType::Presence, body)?;
-        Ok(Self { entries: List::wire(table.entries()) })
+        Ok(Self { entries: List::wire(table.entries()), number: table.number() })
     }
 }
 

@@ -180,7 +180,7 @@ pub fn server(mut check: impl FnMut(ServerFrame<'_>)) {
         PresenceEntry { user: user(b'a'), state: PresenceState::Online, seen_ms: 0 },
         PresenceEntry { user: user(b'b'), state: PresenceState::Away, seen_ms: 1_780_000_000_000 },
     ];
-    check(ServerFrame::Presence(Presence { entries: PresenceList::from(&entries) }));
+    check(ServerFrame::Presence(Presence { entries: PresenceList::from(&entries), number: 0 }));
     check(ServerFrame::TypingNotice(TypingNotice { conversation, user: user(b'b'), active: true }));
     check(ServerFrame::Receipt(Receipt {
         conversation,
@@ -303,6 +303,10 @@ pub fn server_fields(mut check: impl FnMut(&str, ServerFrame<'_>)) {
             kind: ReceiptKind::Delivered,
         }),
     );
+    let seen_ms = 1_780_000_000_126;
+    let entries = [PresenceEntry { user: user(b'b'), state: PresenceState::Offline, seen_ms }];
+    let presence = Presence { entries: PresenceList::from(&entries), number: 1 << 40 };
+    check("number", ServerFrame::Presence(presence));
     let entries = [InboxEntry {
         conversation,
         head: 1003,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ringwire_driver::ConnectionId;
 use ringwire_protocol::id::{ConversationId, UserId};
 use ringwire_protocol::message::{
-    Action, ConversationKind, Direction, Durability, Kind, ReceiptKind, Role, View,
+    Action, ConversationKind, Direction, Durability, Kind, PresenceEntry, ReceiptKind, Role, View,
 };
 
 use super::encoded::Encoded;
@@ -325,6 +325,15 @@ pub enum Delivery {
         frame: Encoded,
         /// What it answers: some requests are counted per session.
         answers: Answers,
+    },
+    /// How users are whom a session watches.
+    Presence {
+        /// Whose.
+        session: SessionRef,
+        /// Those of whom there is something to say.
+        entries: Box<[PresenceEntry]>,
+        /// Of some of them for the first time since it watches them.
+        is_first: bool,
     },
     /// The session is attached: every `Message` of the conversation after this letter is for it too.
     Attached {

@@ -37,6 +37,9 @@ impl Sessions {
                     }
                 }
             }
+            Delivery::Presence { session, entries, is_first } => {
+                self.on_presence(now, session, &entries, is_first);
+            }
             Delivery::Attached { session, conversation, open, frame } => {
                 self.on_attached(session, conversation, open, &frame, mesh);
             }

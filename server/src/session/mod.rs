@@ -24,6 +24,7 @@ mod inbox;
 mod liveness;
 mod manage;
 mod people;
+mod presence;
 mod receive;
 mod register;
 mod secure;
@@ -59,6 +60,7 @@ use crate::transport::way::{Handshakes, Traffic, WAYS};
 use auth::{Authenticator, Identity};
 use inbox::Gathering;
 use people::Doing;
+use presence::Unsettled;
 
 /// What all sessions of the process share.
 #[derive(Clone, Debug)]
@@ -166,6 +168,10 @@ pub struct Counters {
     pub typing: u64,
     /// Those that came too often or from elsewhere, and were dropped.
     pub typing_dropped: u64,
+    /// Presence told in datagrams.
+    pub presence_datagrams: u64,
+    /// Frames that said it again on a stream.
+    pub presence_settled: u64,
 }
 
 impl Counters {
@@ -189,6 +195,8 @@ pub struct Sessions {
     queues: Queues,
     /// By slot, the few that watch or type: an idle connection pays nothing for it.
     doings: HashMap<u32, Doing, RandomState>,
+    /// Presence that was told in datagrams only.
+    unsettled: Unsettled,
     /// Users whom all sessions watch, and conversations whose counts they do, added up.
     watched: usize,
     /// Connections that are told the counts of a conversation.
@@ -238,6 +246,7 @@ impl Sessions {
             subscribers: Subscribers::default(),
             queues: Queues::default(),
             doings: HashMap::default(),
+            unsettled: Unsettled::default(),
             watched: 0,
             counted: HashMap::default(),
             inboxes: HashMap::default(),

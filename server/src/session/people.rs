@@ -60,6 +60,7 @@ impl Sessions {
     pub(super) fn sign_out(&mut self, author: Author, mesh: &mut Mesh) {
         let (user, session) = (author.user, author.session);
         self.inboxes.remove(&session.connection.slot);
+        self.unsettled.end(session.connection.slot);
         if let Some(doing) = self.doings.remove(&session.connection.slot) {
             self.end_typing(author, &doing, mesh);
             self.end_counts(session.connection, &doing, mesh);

@@ -67,12 +67,14 @@ impl Sessions {
         if let Some(quic) = &mut self.quic {
             quic.on_time(now);
             self.take_quic_events(now, mesh);
+            self.settle_presence(now);
         }
     }
 
     /// When QUIC has something to do, milliseconds from now.
     pub fn next_quic_ms(&self, now: Now) -> Option<u64> {
-        self.quic.as_ref()?.next_ms(now)
+        let settles = self.unsettled.next_ms().map(|due_ms| due_ms.saturating_sub(now.monotonic_ms()));
+        self.quic.as_ref()?.next_ms(now).into_iter().chain(settles).min()
     }
 
     fn take_quic_events(&mut self, now: Now, mesh: &mut Mesh) {

@@ -1,12 +1,11 @@
 //! Who is there. Decided here from the sessions, told to who watches, and written nowhere.
 
 use ringwire_protocol::id::UserId;
-use ringwire_protocol::message::{Presence, PresenceEntry, PresenceState};
+use ringwire_protocol::message::{PresenceEntry, PresenceState};
 
 use super::{Place, Users};
 use crate::clock::Now;
-use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Answers, Delivery, SessionRef};
+use crate::fanout::letter::{Delivery, SessionRef};
 use crate::fanout::mesh::Mesh;
 use crate::limits::{PRESENCE_ENTRIES_MAX, PRESENCE_FRAMES_PER_TURN};
 use crate::store::Log;
@@ -71,21 +70,17 @@ impl Users {
             let mut watchers = std::mem::take(&mut self.watchers);
             let due = watchers.take_due(now.monotonic_ms(), |user| self.state(user), &mut changes);
             self.watchers = watchers;
-            let Some(session) = due else { return };
+            let Some((session, is_first)) = due else { return };
             for changes in changes.chunks(PRESENCE_ENTRIES_MAX) {
                 let entry = |(user, state): &(UserId, PresenceState)| PresenceEntry {
                     user: *user,
                     state: *state,
                     seen_ms: self.seen.get(user).copied().unwrap_or(0),
                 };
-                let entries: Vec<PresenceEntry> = changes.iter().map(entry).collect();
-                let presence = Presence { entries: entries.as_slice().into() };
-                presence.encode(&mut self.encoder, &mut self.scratch);
-                let frame = Encoded::new(&self.scratch);
-                self.scratch.clear();
+                let entries: Box<[PresenceEntry]> = changes.iter().map(entry).collect();
                 self.counters.presence_frames += 1;
                 self.counters.presence_entries += entries.len() as u64;
-                mesh.deliver(session.shard, Delivery::Reply { session, frame, answers: Answers::Other });
+                mesh.deliver(session.shard, Delivery::Presence { session, entries, is_first });
             }
         }
     }

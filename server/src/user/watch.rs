@@ -164,13 +164,14 @@ impl Watchers {
         self.due.peek().map(|Reverse((at_ms, _))| *at_ms)
     }
 
-    /// The next watcher that is to be told, and of whom; `state` says how they are. `None`: nobody for now.
+    /// The next watcher that is to be told, of whom, and whether of some for the first time; `state` says how they are.
+    /// `None`: nobody for now.
     pub(super) fn take_due(
         &mut self,
         now_ms: u64,
         state: impl Fn(UserId) -> PresenceState,
         changes: &mut Vec<(UserId, PresenceState)>,
-    ) -> Option<SessionRef> {
+    ) -> Option<(SessionRef, bool)> {
         loop {
             let Reverse((at_ms, index)) = *self.due.peek()?;
             if at_ms > now_ms {
@@ -180,19 +181,21 @@ impl Watchers {
             let Some(watcher) = &mut self.watchers[index as usize] else { continue };
             watcher.is_due = false;
             changes.clear();
+            let mut is_first = false;
             for nth in watcher.changes.drain(..) {
                 let watched = &mut watcher.list[nth as usize];
                 watched.changed = false;
                 let state = state(watched.user);
                 // One that was here again before anybody was told has not changed.
                 if watched.told != Some(state) {
+                    is_first |= watched.told.is_none();
                     watched.told = Some(state);
                     changes.push((watched.user, state));
                 }
             }
             if !changes.is_empty() {
                 watcher.told_ms = now_ms;
-                return Some(watcher.session);
+                return Some((watcher.session, is_first));
             }
         }
     }
@@ -227,7 +230,7 @@ mod tests {
         state: impl Fn(UserId) -> PresenceState + Copy,
     ) -> Vec<(u64, Vec<(UserId, PresenceState)>)> {
         let (mut told, mut changes) = (Vec::new(), Vec::new());
-        while let Some(session) = watchers.take_due(now_ms, state, &mut changes) {
+        while let Some((session, _)) = watchers.take_due(now_ms, state, &mut changes) {
             told.push((session.number, changes.clone()));
         }
         told
@@ -237,10 +240,10 @@ mod tests {
     fn a_user_that_flaps_is_told_of_once_per_interval_with_its_latest_state() {
         let mut watchers = Watchers::default();
         watchers.watch(5_000, session(1), &[user(1)]);
-        assert_eq!(
-            told(&mut watchers, 5_000, |_| PresenceState::Offline),
-            [(1, vec![(user(1), PresenceState::Offline)])]
-        );
+        let mut changes = Vec::new();
+        let first = watchers.take_due(5_000, |_| PresenceState::Offline, &mut changes);
+        assert_eq!(first.map(|(session, is_first)| (session.number, is_first)), Some((1, true)));
+        assert_eq!(changes, [(user(1), PresenceState::Offline)]);
         for now_ms in 5_001..5_999 {
             watchers.on_change(now_ms, user(1));
             assert_eq!(told(&mut watchers, now_ms, |_| PresenceState::Online), []);

@@ -12,6 +12,7 @@ mod support;
 mod bad_input;
 mod counted;
 mod early;
+mod presence;
 mod sessions;
 
 use std::path::Path;

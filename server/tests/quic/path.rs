@@ -1,6 +1,7 @@
 //! A path for datagrams between a client and the server: slow, leaky or cut, and what first came over it is kept.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -8,6 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{sleep_until, timeout};
+
+/// Datagrams, each with when it is due.
+type Queue = UnboundedSender<(Instant, Vec<u8>)>;
 
 const LOCAL: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
@@ -82,17 +86,10 @@ impl Path {
         let mut clients = HashMap::new();
         let mut buffer = vec![0; 1 << 16];
         while let Ok((bytes, client)) = socket.recv_from(&mut buffer).await {
-            if !clients.contains_key(&client) {
-                let nth = self.state().flights.len();
-                let flight = Flight { began: Instant::now(), datagrams: Vec::new(), is_answered: false };
-                self.state().flights.push(flight);
-                let far = Arc::new(UdpSocket::bind(LOCAL).await.unwrap());
-                far.connect(self.server).await.unwrap();
-                let up = queue(Arc::clone(&far), self.server);
-                tokio::spawn(self.clone().carry_back(far, queue(Arc::clone(&socket), client), nth));
-                clients.insert(client, (up, nth));
-            }
-            let (up, nth): &(UnboundedSender<_>, usize) = &clients[&client];
+            let (up, nth) = match clients.entry(client) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.begin(&socket, client).await),
+            };
             let bytes = buffer[..bytes].to_vec();
             self.state().flights[*nth].keep(&bytes);
             if let Some(at) = self.arrival() {
@@ -101,7 +98,19 @@ impl Path {
         }
     }
 
-    async fn carry_back(self, far: Arc<UdpSocket>, down: UnboundedSender<(Instant, Vec<u8>)>, nth: usize) {
+    /// Somebody new has come: how to send for it, and which one it is.
+    async fn begin(&self, near: &Arc<UdpSocket>, client: SocketAddr) -> (Queue, usize) {
+        let flight = Flight { began: Instant::now(), datagrams: Vec::new(), is_answered: false };
+        let nth = self.state().flights.len();
+        self.state().flights.push(flight);
+        let far = Arc::new(UdpSocket::bind(LOCAL).await.unwrap());
+        far.connect(self.server).await.unwrap();
+        let up = queue(Arc::clone(&far), self.server);
+        tokio::spawn(self.clone().carry_back(far, queue(Arc::clone(near), client), nth));
+        (up, nth)
+    }
+
+    async fn carry_back(self, far: Arc<UdpSocket>, down: Queue, nth: usize) {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(bytes) = far.recv(&mut buffer).await {
             self.state().flights[nth].is_answered = true;
@@ -126,7 +135,7 @@ impl Path {
 }
 
 /// Sends datagrams when they are due, one behind the other.
-fn queue(socket: Arc<UdpSocket>, to: SocketAddr) -> UnboundedSender<(Instant, Vec<u8>)> {
+fn queue(socket: Arc<UdpSocket>, to: SocketAddr) -> Queue {
     let (put, mut take) = unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
         while let Some((at, bytes)) = take.recv().await {

@@ -182,7 +182,7 @@ impl Hostile {
             }),
             16 => ServerFrame::Inbox(Inbox { entries: Default::default(), complete: true }),
             17 => match a % 3 {
-                0 => ServerFrame::Presence(Presence { entries: Default::default() }),
+                0 => ServerFrame::Presence(Presence { entries: Default::default(), number: 0 }),
                 1 => ServerFrame::TypingNotice(TypingNotice { conversation, user, active: true }),
                 _ => ServerFrame::Receipt(Receipt {
                     conversation,

@@ -6,6 +6,7 @@ mod feed;
 mod hostile;
 mod model;
 mod people;
+mod presence;
 mod publish;
 mod requests;
 

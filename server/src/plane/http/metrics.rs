@@ -139,8 +139,16 @@ const METRICS: &[Metric] = &[
         name: "ringwire_frames_in_datagrams_total",
         kind: Kind::Counter,
         help: "Frames of the moment sent in datagrams, where they may be lost.",
-        read: Read::Each(&[("kind=\"typing\"", |s| s.sessions.typing_datagrams)]),
+        read: Read::Each(&[
+            ("kind=\"typing\"", |s| s.sessions.typing_datagrams),
+            ("kind=\"presence\"", |s| s.sessions.presence_datagrams),
+        ]),
     },
+    counter(
+        "ringwire_presence_settled_total",
+        "Frames that said on a stream again what was said of presence in datagrams.",
+        |s| s.sessions.presence_settled,
+    ),
     counter(
         "ringwire_quic_strays_total",
         "Datagrams passed on to the shard that has their connection.",

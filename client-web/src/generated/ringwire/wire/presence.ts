@@ -38,8 +38,13 @@ entriesLength():number {
   return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
 }
 
+number():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 6);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
 static startPresence(builder:flatbuffers.Builder) {
-  builder.startObject(1);
+  builder.startObject(2);
 }
 
 static addEntries(builder:flatbuffers.Builder, entriesOffset:flatbuffers.Offset) {
@@ -50,15 +55,20 @@ static startEntriesVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(32, numElems, 8);
 }
 
+static addNumber(builder:flatbuffers.Builder, number:bigint) {
+  builder.addFieldInt64(1, number, BigInt('0'));
+}
+
 static endPresence(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   builder.requiredField(offset, 4) // entries
   return offset;
 }
 
-static createPresence(builder:flatbuffers.Builder, entriesOffset:flatbuffers.Offset):flatbuffers.Offset {
+static createPresence(builder:flatbuffers.Builder, entriesOffset:flatbuffers.Offset, number:bigint):flatbuffers.Offset {
   Presence.startPresence(builder);
   Presence.addEntries(builder, entriesOffset);
+  Presence.addNumber(builder, number);
   return Presence.endPresence(builder);
 }
 }
