@@ -77,6 +77,8 @@ pub struct Config {
     pub send_buffer_bytes: u32,
     /// Which shard this is, for thread names and logs.
     pub shard: usize,
+    /// Of how many: with epoll all of them live on the descriptors of one process.
+    pub shards: usize,
     /// How long to look at `idle()` again and again before sleeping, where other shards are connected.
     /// Waking a sleeping thread costs both sides tens of microseconds; 0 where the processors are shared.
     pub spin: Duration,
@@ -94,6 +96,7 @@ impl Default for Config {
             completions: 0,
             send_buffer_bytes: 256 * 1_024,
             shard: 0,
+            shards: 1,
             spin: Duration::from_micros(20),
         }
     }
@@ -130,8 +133,8 @@ pub enum OpenError {
     Configuration(&'static str),
     /// More connections are wanted than descriptors may be had.
     #[error(
-        "{connections_max} connections on one shard need {needed} descriptors, but this process may have {limit}; \
-         raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower connections_max"
+        "{connections_max} connections on each shard need {needed} descriptors, but this process may have {limit}; \
+         raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower the number of connections"
     )]
     Descriptors {
         /// As configured.

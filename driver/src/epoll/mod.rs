@@ -38,6 +38,9 @@ const EVENTS_MAX: usize = 1_024;
 /// process may have.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
+/// Descriptors of the process beside those of its shards: the plane's connections, transfers of media.
+const DESCRIPTORS_OF_OTHERS: u64 = 1_024;
+
 /// Tokens of what is not a connection: slots that no table reaches.
 const LISTENER: ConnectionId = ConnectionId { slot: u32::MAX, generation: 0 };
 const DOORBELL: ConnectionId = ConnectionId { slot: u32::MAX, generation: 1 };
@@ -82,6 +85,7 @@ impl EpollDriver {
         if limit < needed {
             return Err(OpenError::Descriptors { connections_max: config.connections_max, needed, limit });
         }
+        let connections_max = share(&config, limit)?;
         let poller = Poller::new(EVENTS_MAX).map_err(OpenError::io("opening epoll"))?;
         let bell = Bell::new().map_err(OpenError::io("opening the doorbell's eventfd"))?;
         poller
@@ -96,7 +100,7 @@ impl EpollDriver {
             datagrams: None,
             is_watching_datagrams_out: false,
             pause: Pause::default(),
-            slots: Slots::new(config.connections_max),
+            slots: Slots::new(connections_max),
             scratch: vec![0; config.receive_turn_bytes as usize].into_boxed_slice(),
             more: Vec::new(),
             pending: VecDeque::new(),
@@ -333,6 +337,28 @@ impl fmt::Debug for EpollDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EpollDriver").field("counters", &self.counters()).finish_non_exhaustive()
     }
+}
+
+/// How many connections this shard may have so that all of them find descriptors: as many as configured, or its share
+/// of what the process may have.
+fn share(config: &Config, limit: u64) -> Result<u32, OpenError> {
+    let (connections_max, shards) = (config.connections_max, config.shards.max(1) as u64);
+    let needed = (u64::from(connections_max) + DESCRIPTORS_BESIDE) * shards + DESCRIPTORS_OF_OTHERS;
+    if shards == 1 || needed <= limit {
+        return Ok(connections_max);
+    }
+    let each = (limit.saturating_sub(DESCRIPTORS_OF_OTHERS) / shards).saturating_sub(DESCRIPTORS_BESIDE);
+    if each == 0 {
+        return Err(OpenError::Descriptors { connections_max, needed, limit });
+    }
+    if config.shard == 0 {
+        tracing::warn!(
+            "{shards} shards with {connections_max} connections each need {needed} descriptors with epoll, and this \
+             process may have {limit}: each takes {each}; raise the hard limit (ulimit -Hn, LimitNOFILE=) for more"
+        );
+    }
+    // Less than was configured.
+    Ok(each as u32)
 }
 
 fn token(id: ConnectionId) -> u64 {

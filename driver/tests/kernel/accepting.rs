@@ -17,6 +17,7 @@ claims! {
     peers_of_both_families_are_reported_as_what_they_are,
     a_driver_without_a_listener_waits_for_other_things,
     too_many_connections_for_the_descriptor_limit_are_refused_at_once,
+    shards_share_the_descriptors_of_the_process,
 }
 
 fn a_storm_is_taken_whole_with_the_right_addresses(kind: Kind) {
@@ -172,4 +173,32 @@ fn too_many_connections_for_the_descriptor_limit_are_refused_at_once(kind: Kind)
         Ok(_) => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+fn shards_share_the_descriptors_of_the_process(kind: Kind) {
+    // With io_uring connections have no descriptors.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let Ok(hard) = line.split_whitespace().nth(4).unwrap().parse::<usize>() else { return };
+    // So many that between two and a hundred are left for each.
+    let shards = hard / 80;
+    let mut world = World::new(kind, |config| {
+        config.shards = shards;
+        config.connections_max = 200;
+    });
+    let peers: Vec<_> = (0..200).map(|_| dial(world.address)).collect();
+    let all = |world: &World| {
+        let counters = world.driver.counters();
+        counters.accepted + counters.refused
+    };
+    while all(&world) < 200 {
+        world.settle();
+    }
+    match kind {
+        Kind::Epoll => assert!((1..100).contains(&world.driver.counters().accepted)),
+        _ => assert_eq!(world.driver.counters().accepted, 200),
+    }
+    drop(peers);
+    let config = Config { shards: hard, ..Config::default() };
+    assert_eq!(matches!(open(kind, config), Err(OpenError::Descriptors { .. })), kind == Kind::Epoll);
 }

@@ -205,11 +205,12 @@ pub fn serve(config: Config) -> Result<ExitCode, BootError> {
             driver: ringwire_driver::Config {
                 listener: Some(listener),
                 datagrams,
-                connections_max: config.connections_max,
+                connections_max: config.connections_per_shard,
                 receive_buffers: RECEIVE_BUFFERS,
                 receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
                 send_buffer_bytes: config.send_buffer,
                 shard: usize::from(index),
+                shards: usize::from(shards),
                 ..Default::default()
             },
             make: Box::new(move || {

@@ -170,8 +170,8 @@ pub struct Config {
     pub shards: u16,
     /// Which driver.
     pub driver: DriverKind,
-    /// Connections per shard.
-    pub connections_max: u32,
+    /// Connections per shard, over TCP and over QUIC each.
+    pub connections_per_shard: u32,
     /// How long clients have to go elsewhere.
     pub drain: Duration,
     /// Development tokens.
@@ -266,7 +266,7 @@ impl Config {
             driver: values.parse("serve.driver", |text| {
                 text.parse().map_err(|error: ringwire_driver::UnknownKind| error.to_string())
             })?,
-            connections_max: values.number("serve.connections_max")?,
+            connections_per_shard: values.number("serve.connections_per_shard")?,
             drain: values.parse("serve.drain", value::duration)?,
             development: values.parse("auth.dev", development)?,
             hs256_secret: Some(values.text("auth.hs256_secret").0.to_owned()).filter(|text| !text.is_empty()),

@@ -52,7 +52,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row("serve.shards", Kind::Number, "0", "Threads that serve; 0: one per processor."),
     row("serve.driver", Kind::Text, "auto", "auto, uring or epoll; auto falls back to epoll with a warning."),
-    row("serve.connections_max", Kind::Number, "16384", "Connections per shard."),
+    row(
+        "serve.connections_per_shard",
+        Kind::Number,
+        "16384",
+        "Connections that each shard takes over TCP, and as many over QUIC.",
+    ),
     row(
         "serve.drain",
         Kind::Duration,
