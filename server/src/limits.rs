@@ -244,16 +244,19 @@ pub const QUIC_WEB_STREAMS_BIDI: u32 = 4;
 /// Bytes of the head of one of those streams, a request's fields among them. More: the connection is closed.
 pub const QUIC_WEB_HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of one stream that a client may send before they were read; each turn reads all, so this is what may be on
-/// the way. More: the client waits.
-pub const QUIC_STREAM_RECEIVE_BYTES: u32 = 64 * 1024;
-
-/// The same for all its streams together.
-pub const QUIC_RECEIVE_BYTES: u32 = 128 * 1024;
+/// Bytes of one stream, and of all streams of a connection, that a client may send before they were read; each turn reads
+/// all that is in order, so this is what a hole may keep waiting. More: the client waits.
+pub const QUIC_RECEIVE_BYTES: u32 = 64 * 1024;
 
 /// Bytes written to a connection that its client has not acknowledged: what the kernel's send buffer is to TCP. More:
 /// the rest waits in the outbox.
 pub const QUIC_SEND_BYTES: u64 = 256 * 1024;
+
+/// The same where as many have [`QUIC_SEND_BYTES`] as may, and for who needs no more.
+pub const QUIC_SEND_LITTLE_BYTES: u64 = 16 * 1024;
+
+/// Connections that may have [`QUIC_SEND_BYTES`] at a time, per shard: 128 MiB. More: they make do with little.
+pub const QUIC_WIDE_MAX: usize = 512;
 
 /// Bytes of datagrams that wait, in each direction. More: the oldest is thrown away.
 pub const QUIC_DATAGRAMS_BYTES: usize = 8 * 1024;
@@ -427,6 +430,8 @@ pub struct Limits {
     pub watches_max: usize,
     /// See [`QUIC_UNVALIDATED_MAX`].
     pub quic_unvalidated_max: usize,
+    /// See [`QUIC_WIDE_MAX`].
+    pub quic_wide_max: usize,
     /// How long one journal file takes records, milliseconds; `u64::MAX`: until it is full.
     pub segment_age_ms: u64,
 }
@@ -452,6 +457,7 @@ impl Default for Limits {
             presence_ttl_s: PRESENCE_TTL_S,
             watches_max: WATCHES_MAX,
             quic_unvalidated_max: QUIC_UNVALIDATED_MAX,
+            quic_wide_max: QUIC_WIDE_MAX,
             segment_age_ms: u64::MAX,
         }
     }

@@ -56,6 +56,7 @@ pub(super) fn parts(
             first_slot: config.connections_per_shard,
             connections_max: config.connections_per_shard,
             unvalidated_max: config.limits.quic_unvalidated_max,
+            wide_max: config.limits.quic_wide_max,
             frame_bytes_max: config.limits.frame_bytes_max,
             origins: config.origins.clone(),
             handshakes: config.handshakes,

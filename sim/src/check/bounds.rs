@@ -37,6 +37,8 @@ levels! {
     QuicHandshakes "QUIC connections in handshake",
     /// Of those.
     QuicUnproven "QUIC connections in handshake with an address that is not proven",
+    /// For what is not acknowledged.
+    QuicWide "QUIC connections with more room than little",
     /// For writing and reading.
     Files "files open at once",
     /// For the file thread.

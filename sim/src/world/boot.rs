@@ -175,6 +175,7 @@ impl World {
             first_slot: CONNECTIONS_MAX,
             connections_max: settings.connections_max,
             unvalidated_max: settings.limits.quic_unvalidated_max,
+            wide_max: settings.limits.quic_wide_max,
             frame_bytes_max: settings.limits.frame_bytes_max,
             origins: Vec::new(),
             handshakes: None,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ringwire::limits::{Limits, QUIC_UNVALIDATED_MAX};
+use ringwire::limits::{Limits, QUIC_UNVALIDATED_MAX, QUIC_WIDE_MAX};
 use ringwire::store::retention::{Kept, Rules};
 use ringwire_client::limits::Limits as ClientLimits;
 use ringwire_store::CheckpointConfig;
@@ -163,7 +163,11 @@ impl Settings {
     /// Draws a world.
     pub fn draw(seed: u64) -> Self {
         let random = &mut Random::new(seed, "settings");
-        let limits = Limits { quic_unvalidated_max: unvalidated_max(seed), ..limits(random) };
+        let limits = Limits {
+            quic_unvalidated_max: unvalidated_max(seed),
+            quic_wide_max: wide_max(seed),
+            ..limits(random)
+        };
         let clients = random.within(2..=7) as usize;
         let active_us = random.within(1_500..=8_000) * 1_000;
         let acts = random.within(40..=180);
@@ -250,6 +254,11 @@ fn limits(random: &mut Random) -> Limits {
 /// In some worlds everybody has to prove his address, in some all but one, in most nobody.
 fn unvalidated_max(seed: u64) -> usize {
     Random::new(seed, "proofs").pick(&[QUIC_UNVALIDATED_MAX, QUIC_UNVALIDATED_MAX, 0, 1])
+}
+
+/// In some worlds nobody has more room than little for what is not acknowledged, in some two at a time.
+fn wide_max(seed: u64) -> usize {
+    Random::new(seed, "room").pick(&[QUIC_WIDE_MAX, QUIC_WIDE_MAX, 0, 2])
 }
 
 fn client_limits(random: &mut Random) -> ClientLimits {

@@ -241,6 +241,7 @@ impl World {
             (Level::QuicConnections, on_quic, connections_max),
             (Level::QuicHandshakes, in_handshake, on_quic),
             (Level::QuicUnproven, quic.unproven as usize, limits.quic_unvalidated_max),
+            (Level::QuicWide, quic.wide as usize, limits.quic_wide_max),
             (Level::Connections, live, connections_max),
             (Level::Files, files, FILES_MAX),
             (Level::Jobs, jobs, JOBS_MAX),

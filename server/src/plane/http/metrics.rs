@@ -109,6 +109,11 @@ const METRICS: &[Metric] = &[
     gauge("ringwire_quic_connections", "QUIC connections now, those that begin or end included.", |s| {
         s.quic.connections
     }),
+    gauge(
+        "ringwire_quic_connections_wide",
+        "QUIC connections that have more room than others for what is not acknowledged.",
+        |s| s.quic.wide,
+    ),
     gauge("ringwire_quic_handshakes", "QUIC connections in handshake now.", |s| s.quic.handshakes),
     counter("ringwire_quic_connections_accepted_total", "QUIC connections begun.", |s| s.quic.accepted),
     counter(

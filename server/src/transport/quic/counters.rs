@@ -2,7 +2,7 @@
 
 use crate::transport::way::Handshakes;
 
-/// What QUIC counts; all since the process started, but for the first three.
+/// What QUIC counts; all since the process started, but for the first four.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Connections now, those in handshake and those that drain included.
@@ -11,6 +11,8 @@ pub struct Counters {
     pub handshakes: u64,
     /// Of those, from addresses that are not proven.
     pub unproven: u64,
+    /// Connections that have more room than everybody for what is not acknowledged.
+    pub wide: u64,
     /// Connections begun.
     pub accepted: u64,
     /// How handshakes ended; those of browsers are apart, which ask for HTTP/3.

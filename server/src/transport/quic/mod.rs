@@ -14,9 +14,10 @@
 //! the session on it from its first stream until either side closes.
 //!
 //! Invariants. Q-1: nobody is sent more than three times what came from an address that is not proven; who may have
-//! moved is asked with a datagram or two, whatever came, and how often that happens is bounded. Q-2: connections in handshake are bounded, and beyond a lower bound an address has to prove itself
-//! before it costs memory. Q-3: what a peer can make us keep is bounded by the windows in `limits`. Q-4: an idle
-//! connection costs one entry in an ordered set and no turn.
+//! moved is asked with a datagram or two, whatever came, and how often that happens is bounded. Q-2: connections in
+//! handshake are bounded, and beyond a lower bound an address has to prove itself before it costs memory. Q-3: what a
+//! peer can make us keep is bounded by the windows in `limits`, and how many may have wide ones is, too (`room`).
+//! an idle connection costs one entry in an ordered set and no turn.
 //!
 //! Absent: sockets, clocks, randomness (inputs), what frames mean, and anything of HTTP/3 beyond one request.
 
@@ -28,6 +29,7 @@ mod ids;
 mod pages;
 mod peer;
 mod peers;
+mod room;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -107,6 +109,8 @@ pub struct Setup {
     pub connections_max: u32,
     /// See [`crate::limits::QUIC_UNVALIDATED_MAX`].
     pub unvalidated_max: usize,
+    /// See [`crate::limits::QUIC_WIDE_MAX`].
+    pub wide_max: usize,
     /// Longest frame, bytes.
     pub frame_bytes_max: usize,
     /// Origins of pages that may connect; empty: any.
@@ -291,29 +295,12 @@ impl Quic {
         }
     }
 
-    /// Writes to the stream; how many bytes were taken. All of them where the connection is over.
-    pub fn write(&mut self, id: ConnectionId, bytes: &Bytes) -> usize {
-        let Some((index, peer)) = self.open_peer(id) else { return bytes.len() };
-        let taken = peer.write(bytes);
-        self.touch(index);
-        taken
-    }
-
     /// Sends a frame as a datagram; whether that can be.
     pub fn tell(&mut self, id: ConnectionId, frame: &Bytes) -> bool {
         let Some((index, peer)) = self.open_peer(id) else { return true };
         let told = peer.tell(frame);
         self.touch(index);
         told
-    }
-
-    /// Sends an answer to a fetch on a stream of its own, behind what is live. A `Gap` goes before the page that it
-    /// is about, on the same stream.
-    pub fn page(&mut self, id: ConnectionId, frame: Bytes, is_last: bool) {
-        let Some((index, peer)) = self.open_peer(id) else { return };
-        peer.pages.get_or_insert_default().push(frame, is_last);
-        peer.advance_pages();
-        self.touch(index);
     }
 
     /// Bytes of answers to fetches that the client has not taken.
@@ -384,6 +371,7 @@ impl Quic {
             peer.is_touched = false;
             // What was asked for since may have something to say to the endpoint.
             self.attend(instant, index);
+            self.narrow(index);
             if self.transmit(instant, index) {
                 self.touch(index);
             }
@@ -443,6 +431,7 @@ impl Quic {
         // The endpoint gives the handle to the next who comes.
         if self.peers.get_mut(index).is_some_and(|peer| peer.connection.is_drained()) {
             self.end_handshake(index, false);
+            self.on_ebbed(index);
             if let Some(peer) = self.peers.remove(index) {
                 self.deadlines.forget(peer.scheduled, index);
             }

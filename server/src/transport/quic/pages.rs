@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, WriteError};
 
-use crate::limits::QUIC_PAGES_UNDER_WAY;
-
 /// Live messages have 0.
 const PRIORITY: i32 = -1;
 
@@ -46,9 +44,13 @@ impl Pages {
         }
     }
 
-    /// Opens streams as far as that is allowed; `head` is what each begins with.
-    pub(super) fn advance(&mut self, connection: &mut Connection, head: &[u8]) {
-        while self.under_way.len() < QUIC_PAGES_UNDER_WAY && !self.waiting.is_empty() {
+    /// Goes on with what is under way, and opens streams, up to `under_way_max` and as far as the client allows; `head` is
+    /// what each begins with.
+    pub(super) fn advance(&mut self, connection: &mut Connection, head: &[u8], under_way_max: usize) {
+        for at in (0..self.under_way.len()).rev() {
+            self.write(connection, at);
+        }
+        while self.under_way.len() < under_way_max && !self.waiting.is_empty() {
             let Some(id) = connection.streams().open(Dir::Uni) else { break };
             let Some((before, page)) = self.waiting.pop_front() else { break };
             // Fails for a stream that is closed only, and this one is new.
@@ -57,46 +59,42 @@ impl Pages {
             let page = if is_alone { page } else { Bytes::from([head, &before, &page].concat()) };
             self.bytes += head.len();
             self.under_way.push((id, page));
-            self.on_writable(connection, id);
+            self.write(connection, self.under_way.len() - 1);
         }
     }
 
-    /// A stream takes bytes, perhaps. Whether it is one of these.
-    pub(super) fn on_writable(&mut self, connection: &mut Connection, id: StreamId) -> bool {
-        let Some(at) = self.under_way.iter().position(|(stream, _)| *stream == id) else { return false };
-        let rest = &mut self.under_way[at].1;
-        if rest.is_empty() {
-            return true;
-        }
-        let before = rest.len();
-        let written = connection.send_stream(id).write_chunks(std::slice::from_mut(rest));
-        self.bytes -= before - rest.len();
-        match written {
-            Ok(_) if rest.is_empty() => {
-                // Fails only where the peer has stopped it, which is heard of.
-                let _ = connection.send_stream(id).finish();
+    fn write(&mut self, connection: &mut Connection, at: usize) {
+        let (id, rest) = &mut self.under_way[at];
+        // Until nothing is taken: only then is it told when the stream takes more.
+        while !rest.is_empty() {
+            let before = rest.len();
+            let written = connection.send_stream(*id).write_chunks(std::slice::from_mut(rest));
+            self.bytes -= before - rest.len();
+            match written {
+                Ok(_) if rest.is_empty() => {
+                    // Fails only where the peer has stopped it, which is heard of.
+                    let _ = connection.send_stream(*id).finish();
+                }
+                Ok(_) => {}
+                Err(WriteError::Blocked) => return,
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    return self.drop_stream(connection, at);
+                }
             }
-            Ok(_) | Err(WriteError::Blocked) => {}
-            Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
-                self.on_end(connection, id, true);
-            }
         }
-        true
     }
 
-    /// A stream was acknowledged whole, or its reader wants no more of it. Whether it is one of these.
-    pub(super) fn on_end(&mut self, connection: &mut Connection, id: StreamId, stopped: bool) -> bool {
-        let Some(at) = self.under_way.iter().position(|(stream, _)| *stream == id) else { return false };
-        if stopped {
-            // Fails where it is gone already.
-            let _ = connection.send_stream(id).reset(quinn_proto::VarInt::from_u32(0));
+    /// A stream was acknowledged whole, or its reader wants no more of it.
+    pub(super) fn on_end(&mut self, connection: &mut Connection, id: StreamId) {
+        if let Some(at) = self.under_way.iter().position(|(stream, _)| *stream == id) {
+            self.drop_stream(connection, at);
         }
-        self.drop_stream(at);
-        true
     }
 
-    fn drop_stream(&mut self, at: usize) {
-        let (_, rest) = self.under_way.swap_remove(at);
+    fn drop_stream(&mut self, connection: &mut Connection, at: usize) {
+        let (id, rest) = self.under_way.swap_remove(at);
         self.bytes -= rest.len();
+        // Fails where it was acknowledged whole.
+        let _ = connection.send_stream(id).reset(quinn_proto::VarInt::from_u32(0));
     }
 }

@@ -12,6 +12,7 @@ use ringwire_protocol::frame::FrameReader;
 use super::crypto::Agreed;
 use super::deadlines::Scheduled;
 use super::pages::Pages;
+use super::room::Room;
 use super::web::{Outcome, Web};
 use super::{Event, Quic};
 use crate::limits::{QUIC_MOVES_BURST, QUIC_MOVES_INTERVAL_MS, QUIC_UNPROVEN_TIMES};
@@ -49,15 +50,19 @@ pub(super) struct Peer {
     /// HTTP/3, where that is spoken.
     pub(super) web: Option<Box<Web>>,
     /// The client's stream.
-    live: Option<StreamId>,
+    pub(super) live: Option<StreamId>,
     /// The client has closed its stream.
     pub(super) has_ended: bool,
     /// The last write was cut short.
-    is_blocked: bool,
+    pub(super) is_blocked: bool,
     pub(super) reader: FrameReader,
     /// Bytes that came early and have to wait.
     pub(super) held: Vec<u8>,
     pub(super) pages: Option<Box<Pages>>,
+    /// How much it may have without an acknowledgement.
+    pub(super) room: Room,
+    /// Something was written in this turn.
+    pub(super) is_writing: bool,
     /// The stream of nothing whose acknowledgement is a sign of life.
     proof: Option<StreamId>,
     pub(super) scheduled: Scheduled,
@@ -92,6 +97,8 @@ impl Peer {
             reader: FrameReader::new(frame_bytes_max),
             held: Vec::new(),
             pages: None,
+            room: Room::Little,
+            is_writing: false,
             proof: None,
             scheduled: Scheduled::default(),
             until_ns,
@@ -167,13 +174,11 @@ impl Peer {
         while !rest[0].is_empty() {
             match stream.write_chunks(&mut rest) {
                 Ok(_) => {}
-                Err(WriteError::Blocked) => {
-                    self.is_blocked = true;
-                    break;
-                }
+                Err(WriteError::Blocked) => break,
                 Err(WriteError::Stopped(_) | WriteError::ClosedStream) => return bytes.len(),
             }
         }
+        self.is_blocked = !rest[0].is_empty();
         bytes.len() - rest[0].len()
     }
 
@@ -208,11 +213,14 @@ impl Peer {
         self.web.as_ref().map_or_else(Vec::new, |web| web.stream_head())
     }
 
-    /// Has answers to fetches go on, where there are any.
+    /// Has answers to fetches go on, where there are any, and behind what is live.
     pub(super) fn advance_pages(&mut self) {
+        if self.pages.is_none() || self.is_blocked {
+            return;
+        }
         let head = self.head();
         if let Some(pages) = &mut self.pages {
-            pages.advance(&mut self.connection, &head);
+            pages.advance(&mut self.connection, &head, self.room.pages());
             if pages.is_empty() {
                 self.pages = None;
             }
@@ -294,26 +302,22 @@ impl Quic {
             StreamEvent::Writable { id } if Some(id) == peer.live => {
                 if std::mem::replace(&mut peer.is_blocked, false) {
                     self.events.push_back(Event::Writable(peer.id));
+                } else if peer.room == Room::Ebbing {
+                    self.on_ebbed(index);
                 }
             }
-            StreamEvent::Writable { id } => {
-                if let Some(pages) = &mut peer.pages {
-                    pages.on_writable(&mut peer.connection, id);
-                }
-                peer.advance_pages();
-            }
+            StreamEvent::Writable { .. } => peer.advance_pages(),
             StreamEvent::Finished { id } if Some(id) == peer.proof => {
                 peer.proof = None;
                 self.events.push_back(Event::Proven(peer.id));
             }
             StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. } => {
-                let stopped = matches!(event, StreamEvent::Stopped { .. });
                 if Some(id) == peer.live {
                     // A client that does not want to hear anything is gone.
                     return self.lose(instant, index, Code::NORMAL, "");
                 }
                 if let Some(pages) = &mut peer.pages {
-                    pages.on_end(&mut peer.connection, id, stopped);
+                    pages.on_end(&mut peer.connection, id);
                 }
                 peer.advance_pages();
             }

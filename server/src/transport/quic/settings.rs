@@ -81,9 +81,9 @@ fn transport(patience: Patience) -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle_ms))))
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::QUIC_STREAMS_BIDI))
         .max_concurrent_uni_streams(VarInt::from_u32(limits::QUIC_STREAMS_UNI))
-        .stream_receive_window(VarInt::from_u32(limits::QUIC_STREAM_RECEIVE_BYTES))
+        .stream_receive_window(VarInt::from_u32(limits::QUIC_RECEIVE_BYTES))
         .receive_window(VarInt::from_u32(limits::QUIC_RECEIVE_BYTES))
-        .send_window(limits::QUIC_SEND_BYTES)
+        .send_window(limits::QUIC_SEND_LITTLE_BYTES)
         .datagram_receive_buffer_size(Some(limits::QUIC_DATAGRAMS_BYTES))
         .datagram_send_buffer_size(limits::QUIC_DATAGRAMS_BYTES);
     transport

@@ -116,6 +116,7 @@ fn setup(offer: Offer, shard: ShardIndex) -> Setup {
         first_slot: SLOT,
         connections_max: 3000,
         unvalidated_max: limits::QUIC_UNVALIDATED_MAX,
+        wide_max: limits::QUIC_WIDE_MAX,
         frame_bytes_max: 64 * 1024,
         handshakes: None,
         origins: vec!["https://app.example".to_owned()],

@@ -32,6 +32,48 @@ fn a_reader_that_does_not_read_is_bounded_and_told_of_when_it_does() {
 }
 
 #[test]
+fn so_many_have_more_room_and_the_others_make_do_with_little() {
+    let mut setup = setup(offer(), 0);
+    setup.wide_max = 1;
+    let mut world = World::of(Quic::new(setup).unwrap());
+    let (mut first, first_stream, first_id) = world.session(1, b"x");
+    let (mut second, second_stream, second_id) = world.session(2, b"x");
+    let much = Bytes::from(vec![7; 200_000]);
+    assert_eq!(world.quic.write(first_id, &much), 200_000);
+    assert_eq!(world.quic.write(second_id, &much) as u64, limits::QUIC_SEND_LITTLE_BYTES);
+    assert_eq!(world.quic.counters.wide, 1);
+    let page = Bytes::from(vec![8; 60_000]);
+    world.quic.page(second_id, page.clone(), true);
+    world.quic.page(second_id, page, true);
+
+    // It goes on in that: what is live before the answers, although those wait as well.
+    let mut rest = much.slice(limits::QUIC_SEND_LITTLE_BYTES as usize..);
+    while !rest.is_empty() {
+        world.pass(100, &mut [&mut first, &mut second]);
+        assert!(second.connection.streams().accept(Dir::Uni).is_none(), "{} bytes before it", rest.len());
+        let taken = world.quic.write(second_id, &rest);
+        assert!(taken > 0 && world.has(|event| matches!(event, Event::Writable(of) if *of == second_id)));
+        world.events.clear();
+        rest = rest.slice(taken..);
+    }
+    world.pass(1_000, &mut [&mut first, &mut second]);
+    assert_eq!(first.read(first_stream).len(), 200_000);
+    assert_eq!(second.read(second_stream).len(), 200_000);
+    let pages = [(); 2].map(|()| {
+        let stream = second.connection.streams().accept(Dir::Uni).expect("an answer");
+        second.read(stream).len()
+    });
+    assert_eq!(pages, [60_000, 60_000]);
+    assert_eq!(world.quic.counters.wide, 0, "given back when everything is acknowledged");
+
+    assert_eq!(world.quic.write(second_id, &much), 200_000, "and there for the next");
+    second.connection.close(world.instant(), VarInt::from_u32(0), Bytes::new());
+    world.exchange(&mut [&mut first, &mut second]);
+    world.pass(5_000, &mut [&mut first]);
+    assert_eq!(world.quic.counters.wide, 0, "who goes leaves none of it behind");
+}
+
+#[test]
 fn a_second_stream_is_against_the_rules() {
     for dir in [Dir::Bi, Dir::Uni] {
         let mut world = World::new();
