@@ -56,6 +56,7 @@ fn every_promise_is_kept_whatever_goes_wrong() {
         ("datagrams that came to another shard", counts.strays),
         ("datagrams of strangers", counts.from_strangers),
         ("beginnings of connections that never go on", counts.half_begun),
+        ("what onlookers heard over QUIC", counts.looked_on),
         ("what intruders sent beside their streams", counts.noise),
         ("streams that intruders may not have", counts.streams_too_many),
         ("datagrams marked for congestion", counts.marked),

@@ -341,7 +341,8 @@ impl Quic {
             self.again.drain(..written);
             return 0;
         }
-        let written = stream.write(bytes).unwrap_or(0);
+        // To write nothing would be something, too: a frame of the stream without bytes, and its acknowledgement.
+        let written = if bytes.is_empty() { 0 } else { stream.write(bytes).unwrap_or(0) };
         if let Some(early) = &mut self.early {
             early.extend_from_slice(&bytes[..written]);
         }

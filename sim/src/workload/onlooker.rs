@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringwire_protocol::code::Code;
-use ringwire_protocol::frame;
+use ringwire_protocol::frame::{self, FrameReader};
 use ringwire_protocol::limits::FRAME_BYTES_CEILING;
 use ringwire_protocol::message::{
     CAPABILITY_INBOX, Counts, Encoder, Hello, Join, Open, Ping, PresenceState, ServerFrame, Typing, VERSION,
@@ -18,6 +18,7 @@ use ringwire_protocol::{ConversationId, DeviceId, UserId};
 
 use crate::check::inbox::Listing;
 use crate::check::{Promise, Verdict};
+use crate::client::quic::Quic;
 use crate::network::SocketId;
 use crate::random::Random;
 
@@ -29,6 +30,8 @@ enum Stage {
     /// The answer to the handshake, as far as it has come.
     Head(Vec<u8>),
     Open(Decoder),
+    /// Frames behind each other, over QUIC.
+    Stream(FrameReader),
 }
 
 /// One onlooker.
@@ -39,6 +42,10 @@ pub struct Onlooker {
     pub origin: u64,
     /// The socket in use, and whether it is connected.
     pub socket: Option<(SocketId, bool)>,
+    /// What is in the socket's place where it speaks QUIC.
+    pub quic: Option<Box<Quic>>,
+    /// The last attempt at QUIC has not come about.
+    pub falls_back: bool,
     /// A socket that it has given up for this one, and keeps all the same.
     pub other: Option<SocketId>,
     /// Conversations whose counts it is told on this connection, as the server has confirmed.
@@ -78,6 +85,8 @@ impl Onlooker {
             user: UserId::from_name(&name),
             origin: device.origin(),
             socket: None,
+            quic: None,
+            falls_back: false,
             other: None,
             counting: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -98,9 +107,10 @@ impl Onlooker {
         }
     }
 
-    /// Begins on a new socket: says who it is, and whom it watches. What it knew is forgotten.
-    pub fn begin(&mut self, socket: SocketId, users: &[UserId]) {
+    /// Begins on a new socket, or a connection of QUIC: says who it is, and whom it watches. What it knew is forgotten.
+    pub fn begin(&mut self, socket: SocketId, quic: Option<Box<Quic>>, users: &[UserId]) {
         self.socket = Some((socket, false));
+        self.quic = quic;
         self.out.clear();
         self.is_welcome = false;
         self.presence.clear();
@@ -108,8 +118,12 @@ impl Onlooker {
         self.counts.clear();
         self.asked.clear();
         self.inbox = Listing::new(self.expires);
-        self.stage = Stage::Head(Vec::new());
-        self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
+        if self.quic.is_some() {
+            self.stage = Stage::Stream(FrameReader::new(FRAME_BYTES_CEILING));
+        } else {
+            self.stage = Stage::Head(Vec::new());
+            self.out.extend(handshake::request("sim", ws::PATH, [7; 16]));
+        }
         let (device, token) = (self.device, format!("dev:{}", self.name));
         self.say(|encoder, out| {
             let hello = Hello {
@@ -182,7 +196,26 @@ impl Onlooker {
     fn say(&mut self, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
         let mut frame = Vec::new();
         write(&mut self.encoder, &mut frame);
-        ws::write_message(&mut self.out, Opcode::Binary, &frame, Some([9, 8, 7, 6]));
+        match self.stage {
+            Stage::Stream(_) => self.out.extend_from_slice(&frame),
+            _ => ws::write_message(&mut self.out, Opcode::Binary, &frame, Some([9, 8, 7, 6])),
+        }
+    }
+
+    /// Bytes of a stream of QUIC have come.
+    ///
+    /// # Errors
+    /// They are not what a server says, or break a promise.
+    pub fn on_stream(&mut self, mut bytes: &[u8]) -> Verdict {
+        let mut frames = Vec::new();
+        let Stage::Stream(reader) = &mut self.stage else { return Ok(()) };
+        loop {
+            match reader.next(&mut bytes) {
+                Ok(Some(frame)) => frames.extend_from_slice(frame.bytes),
+                Ok(None) => return self.on_frames(&frames),
+                Err(fault) => return Promise::Contract.broken(format!("an onlooker gets {fault}")),
+            }
+        }
     }
 
     /// Bytes have come. Whether the server wants no more of it.
@@ -222,7 +255,11 @@ impl Onlooker {
         Ok(is_over)
     }
 
-    fn on_frames(&mut self, mut data: &[u8]) -> Verdict {
+    /// Whole frames have come.
+    ///
+    /// # Errors
+    /// They are not what a server says, or break a promise.
+    pub fn on_frames(&mut self, mut data: &[u8]) -> Verdict {
         while let Ok(Some(frame)) = frame::split(&mut data, FRAME_BYTES_CEILING) {
             match ServerFrame::decode(frame) {
                 Ok(ServerFrame::Welcome(_)) => self.is_welcome = true,

@@ -208,6 +208,7 @@ impl World {
     pub(super) fn trouble_a_path(&mut self, cut: bool, silence: bool) -> bool {
         let mut on_paths: Vec<PathId> = Vec::new();
         on_paths.extend(self.clients.iter().filter_map(|client| Some(client.quic.as_ref()?.path)));
+        on_paths.extend(self.onlookers.iter().filter_map(|onlooker| Some(onlooker.quic.as_ref()?.path)));
         let held_us = self.random.datagrams.within(1_000..=3_000_000);
         if on_paths.is_empty() || self.random.datagrams.one_in(2) {
             return false;

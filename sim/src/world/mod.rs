@@ -178,6 +178,8 @@ pub struct Counts {
     pub from_strangers: u64,
     /// Datagrams that begin a connection, or look so, of who never goes on.
     pub half_begun: u64,
+    /// Times that an onlooker heard something over QUIC.
+    pub looked_on: u64,
     /// Frames and garbage that intruders sent beside their streams.
     pub noise: u64,
     /// Streams that intruders opened and may not have.
@@ -223,7 +225,7 @@ impl Counts {
         add_up!(into, other: events stored amendments changes acks duplicates live pages current_pages receipts rejects busy read crashes drains failures torn
             half_starts stalls slow demoted heads faults from_memory cuts dials wishes disk_reads checkpoints given_up expired counts typing
             quic_dials web_dials web_opened quic_opened early early_refused quic_refused quic_overdue datagrams datagrams_lost too_wide strays from_strangers
-            half_begun noise streams_too_many marked bleached retried proven resets moves moves_survived);
+            half_begun looked_on noise streams_too_many marked bleached retried proven resets moves moves_survived);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sockets of those who look on, and whether they see what is there.
+//! The connections of those who look on, and whether they see what is there.
 
 use bytes::Bytes;
 use ringwire_protocol::UserId;
@@ -7,8 +7,10 @@ use ringwire_protocol::message::PresenceState;
 use ringwire::fanout::letter::owner_of;
 
 use super::{Event, Stage, World};
-use crate::check::{Verdict, counts};
+use crate::check::{Promise, Verdict, counts};
+use crate::client::quic::Brought;
 use crate::model::Log;
+use crate::network::trust::Tickets;
 use crate::network::{Chunk, Dialler, Side, SocketId};
 use crate::workload::Onlooker;
 
@@ -86,11 +88,87 @@ impl World {
     pub(super) fn write_onlooker(&mut self, onlooker: usize) {
         let this = &mut self.onlookers[onlooker];
         let Some((id, true)) = this.socket else { return };
+        if let Some(quic) = &mut this.quic {
+            let written = quic.write(&this.out);
+            this.out.drain(..written);
+            if written > 0 {
+                this.said_us = self.now_us;
+            }
+            return self.flush_quic(Dialler::Onlooker(onlooker));
+        }
         let mut out = std::mem::take(&mut this.out);
         if self.write_some(id, &mut out) {
             self.onlookers[onlooker].said_us = self.now_us;
         }
         self.onlookers[onlooker].out = out;
+    }
+
+    /// An onlooker's connection of QUIC has something to look at.
+    pub(super) fn serve_onlooker_quic(&mut self, onlooker: usize) -> Verdict {
+        let (instant, epoch, now_us) = (self.client_instant(), self.epoch, self.now_us);
+        if let Some(quic) = &mut self.onlookers[onlooker].quic {
+            quic.serve(instant);
+        }
+        loop {
+            let this = &mut self.onlookers[onlooker];
+            let (Some(quic), Some((id, connected))) = (&mut this.quic, &mut this.socket) else { break };
+            let id = *id;
+            match quic.poll(usize::MAX) {
+                None => break,
+                Some(Brought::Open) => *connected = true,
+                Some(Brought::Confirmed(_)) => {
+                    quic.epoch = epoch;
+                    this.falls_back = false;
+                }
+                Some(Brought::Stream(bytes)) => {
+                    this.heard_us = now_us;
+                    self.counts.looked_on += 1;
+                    self.hear(id, &bytes)?;
+                    self.onlookers[onlooker].on_stream(&bytes)?;
+                }
+                Some(Brought::Beside(frame)) => {
+                    this.heard_us = now_us;
+                    self.hear_beside(id, &frame)?;
+                    self.onlookers[onlooker].on_frames(&frame)?;
+                }
+                Some(Brought::Fault(fault)) => {
+                    return Promise::Contract.broken(format!("an onlooker gets {fault}"));
+                }
+                Some(Brought::Lost(_)) => _ = self.leave(onlooker, true),
+            }
+        }
+        self.write_onlooker(onlooker);
+        self.flush_quic(Dialler::Onlooker(onlooker));
+        Ok(())
+    }
+
+    /// An onlooker gives up its connection, with a word or without; the socket, where it is one and is not let go of.
+    fn leave(&mut self, onlooker: usize, resets: bool) -> Option<SocketId> {
+        let instant = self.client_instant();
+        let this = &mut self.onlookers[onlooker];
+        this.is_welcome = false;
+        let (id, _) = this.socket.take()?;
+        let Some(quic) = &mut this.quic else { return Some(id) };
+        if !resets {
+            quic.say_end(3000, "");
+            self.flush_quic(Dialler::Onlooker(onlooker));
+            if let Some(quic) = &mut self.onlookers[onlooker].quic {
+                quic.close(instant, 3000, "");
+            }
+            self.flush_quic(Dialler::Onlooker(onlooker));
+        }
+        self.onlookers[onlooker].quic = None;
+        self.checks.order.on_closed(id.0);
+        None
+    }
+
+    /// Those who look on over QUIC lose their connections, and dial again when they think of it.
+    pub(super) fn end_quic_of_onlookers(&mut self) {
+        for onlooker in 0..self.onlookers.len() {
+            if self.onlookers[onlooker].quic.is_some() {
+                self.leave(onlooker, true);
+            }
+        }
     }
 
     pub(super) fn on_onlook(&mut self, onlooker: usize) -> Verdict {
@@ -105,20 +183,20 @@ impl World {
         match self.onlookers[onlooker].socket {
             None => self.dial_onlooker(onlooker),
             // Nobody answers: the connection is dead.
-            Some((id, _)) if self.now_us - self.onlookers[onlooker].heard_us > 4 * heartbeat_us + 500_000 => {
-                self.onlookers[onlooker].socket = None;
-                self.onlookers[onlooker].is_welcome = false;
-                self.let_go(id, true);
+            Some(_) if self.now_us - self.onlookers[onlooker].heard_us > 4 * heartbeat_us + 500_000 => {
+                if let Some(id) = self.leave(onlooker, true) {
+                    self.let_go(id, true);
+                }
             }
-            Some((id, _)) if is_active && self.random.workload.one_in(25) => {
+            Some(_) if is_active && self.random.workload.one_in(25) => {
                 // Somebody closes the lid, or walks from one network into another.
-                self.onlookers[onlooker].socket = None;
-                self.onlookers[onlooker].is_welcome = false;
-                match self.random.workload.below(3) {
-                    0 => self.let_go(id, false),
-                    1 => self.let_go(id, true),
-                    _ => {
-                        self.onlookers[onlooker].other = Some(id);
+                let how = self.random.workload.below(3);
+                let left = self.leave(onlooker, how > 0);
+                match (how, left) {
+                    (0 | 1, Some(id)) => self.let_go(id, how == 1),
+                    (0 | 1, None) => {}
+                    (_, left) => {
+                        self.onlookers[onlooker].other = left;
                         self.dial_onlooker(onlooker);
                     }
                 }
@@ -144,16 +222,27 @@ impl World {
     }
 
     fn dial_onlooker(&mut self, onlooker: usize) {
-        let (id, users) = (self.dial(Dialler::Onlooker(onlooker)), self.watched());
-        self.onlookers[onlooker].begin(id, &users);
+        let (whose, users) = (Dialler::Onlooker(onlooker), self.watched());
+        let drawn = self.random.datagrams.one_in(self.settings.datagrams.share);
+        let fell_back = std::mem::take(&mut self.onlookers[onlooker].falls_back);
+        let (id, quic) = if drawn && !fell_back {
+            self.onlookers[onlooker].falls_back = true;
+            let is_browser = self.random.datagrams.one_in(self.settings.datagrams.browsers);
+            let (id, quic) = self.begin_quic(whose, Tickets::new(is_browser));
+            (id, Some(quic))
+        } else {
+            (self.dial(whose), None)
+        };
+        self.onlookers[onlooker].begin(id, quic, &users);
         self.onlookers[onlooker].said_us = self.now_us;
         self.onlookers[onlooker].heard_us = self.now_us;
+        self.flush_quic(whose);
     }
 
     /// All sign in anew: the process has begun again.
     pub(super) fn begin_onlookers_anew(&mut self) {
         for onlooker in 0..self.onlookers.len() {
-            if let Some((id, _)) = self.onlookers[onlooker].socket {
+            if let Some(id) = self.leave(onlooker, false) {
                 self.let_go(id, false);
             }
             self.dial_onlooker(onlooker);
@@ -175,9 +264,7 @@ impl World {
         }
         for (socket, is_welcome) in sockets {
             let Some((id, _)) = socket else { continue };
-            let lives = self.network.get(id).is_some_and(|it| !it.is_silent && it.home.is_some());
-            let lives = lives || self.is_alive_on_quic(id);
-            match (is_welcome, lives) {
+            match (is_welcome, self.is_alive(id)) {
                 (true, true) => return Truth::Here,
                 _ => truth = Truth::Unclear,
             }
@@ -185,15 +272,23 @@ impl World {
         truth
     }
 
+    /// Whether the connection with this number reaches a process that lives.
+    fn is_alive(&mut self, id: SocketId) -> bool {
+        let on_socket = self.network.get(id).is_some_and(|it| !it.is_silent && it.home.is_some());
+        on_socket || self.is_alive_on_quic(id)
+    }
+
     /// What onlookers still wait for, and the first wrong thing that one of them believes.
     pub(super) fn onlookers_wait_for(&mut self, waits: &mut Vec<String>) -> Option<String> {
         let mut wrong = None;
+        let sockets: Vec<_> = self.onlookers.iter().map(|it| it.socket).collect();
+        let alive: Vec<bool> =
+            sockets.into_iter().map(|socket| socket.is_some_and(|(id, _)| self.is_alive(id))).collect();
         for user in self.watched() {
             let truth = self.truth(user);
             for (number, onlooker) in self.onlookers.iter().enumerate() {
                 // Who cannot be reached learns nothing, and does not know it yet.
-                let socket = onlooker.socket.and_then(|(id, _)| self.network.get(id));
-                if socket.is_none_or(|socket| socket.is_silent || socket.home.is_none()) {
+                if !alive[number] {
                     continue;
                 }
                 let believed = onlooker.presence.get(&user).copied();

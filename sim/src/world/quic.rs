@@ -55,7 +55,7 @@ impl World {
         match whose {
             Dialler::Client(client) => self.clients[client].quic.as_deref_mut(),
             Dialler::Intruder(intruder) => self.intruders[intruder].quic.as_deref_mut(),
-            Dialler::Onlooker(_) => None,
+            Dialler::Onlooker(onlooker) => self.onlookers[onlooker].quic.as_deref_mut(),
         }
     }
 
@@ -64,7 +64,7 @@ impl World {
         match whose {
             Dialler::Client(client) => self.serve_client_quic(client),
             Dialler::Intruder(intruder) => self.serve_intruder_quic(intruder),
-            Dialler::Onlooker(_) => Ok(()),
+            Dialler::Onlooker(onlooker) => self.serve_onlooker_quic(onlooker),
         }
     }
 
@@ -143,6 +143,7 @@ impl World {
                 self.end_quic(client, Cause::Network("the network begins anew".to_owned()));
             }
         }
+        self.end_quic_of_onlookers();
     }
 
     /// Writes what the client has to say. Whether that was anything.
@@ -235,8 +236,11 @@ impl World {
     /// Whether the connection with this number is one of QUIC to a process that lives, on a path that does.
     pub(super) fn is_alive_on_quic(&mut self, id: SocketId) -> bool {
         let epoch = self.process.as_ref().map(|process| process.epoch);
-        let client = self.clients.iter().find(|client| client.socket.is_some_and(|(socket, _)| socket == id));
-        let Some(quic) = client.and_then(|client| client.quic.as_ref()) else { return false };
+        let clients = self.clients.iter().map(|client| (client.socket, &client.quic));
+        let onlookers = self.onlookers.iter().map(|onlooker| (onlooker.socket, &onlooker.quic));
+        let mut all = clients.chain(onlookers);
+        let found = all.find(|(socket, _)| socket.is_some_and(|(socket, _)| socket == id));
+        let Some(quic) = found.and_then(|(_, quic)| quic.as_ref()) else { return false };
         let (path, dialled) = (quic.path, quic.epoch);
         Some(dialled) == epoch && !self.paths.get(path).is_silent
     }
