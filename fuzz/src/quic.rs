@@ -22,6 +22,9 @@ pub const CONNECTIONS_MAX: u32 = 4;
 /// See [`CONNECTIONS_MAX`].
 pub const UNVALIDATED_MAX: usize = 2;
 
+/// Of those, how many may keep much for who does not acknowledge it.
+const WIDE_MAX: usize = 1;
+
 /// Seconds that somebody has to open a stream.
 const HANDSHAKE_S: u32 = 10;
 
@@ -89,6 +92,7 @@ impl Server {
             first_slot: 1000,
             connections_max: CONNECTIONS_MAX,
             unvalidated_max: UNVALIDATED_MAX,
+            wide_max: WIDE_MAX,
             frame_bytes_max: 64 * 1024,
             handshakes: None,
             origins: Vec::new(),
