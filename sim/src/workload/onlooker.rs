@@ -60,6 +60,8 @@ pub struct Onlooker {
     pub is_welcome: bool,
     /// How the users are, as it was told on this connection.
     pub presence: BTreeMap<UserId, PresenceState>,
+    /// The number of the frame that said so.
+    told: BTreeMap<UserId, u64>,
     /// The inbox, as it was told on this connection.
     pub inbox: Listing,
     /// When it said something, microseconds.
@@ -94,6 +96,7 @@ impl Onlooker {
             out: Vec::new(),
             is_welcome: false,
             presence: BTreeMap::new(),
+            told: BTreeMap::new(),
             inbox: Listing::new(expires),
             expires,
             said_us: 0,
@@ -114,6 +117,7 @@ impl Onlooker {
         self.out.clear();
         self.is_welcome = false;
         self.presence.clear();
+        self.told.clear();
         self.counting.clear();
         self.counts.clear();
         self.asked.clear();
@@ -265,7 +269,12 @@ impl Onlooker {
                 Ok(ServerFrame::Welcome(_)) => self.is_welcome = true,
                 Ok(ServerFrame::Presence(presence)) => {
                     for entry in presence.entries.iter() {
-                        self.presence.insert(entry.user, entry.state);
+                        // What was told in a datagram may have overtaken this, or this it (W-72).
+                        let told = self.told.entry(entry.user).or_default();
+                        if presence.number >= *told {
+                            *told = presence.number;
+                            self.presence.insert(entry.user, entry.state);
+                        }
                     }
                 }
                 Ok(ServerFrame::Inbox(inbox)) => self.inbox.on_inbox(&inbox)?,
