@@ -137,7 +137,7 @@ impl Conversations {
         let (gone, found) = found.split_at(found.partition_point(|(sequence, _)| *sequence <= expired));
         if let (Some((from, _)), Some((to, _))) = (gone.first(), gone.last()) {
             let range = Range { from: *from, to: *to };
-            self.tell_gap(author.session, wanted.conversation, range, GapCause::Expired, mesh);
+            self.tell_gap(author.session, wanted, range, GapCause::Expired, mesh);
             if found.is_empty() {
                 return self.page(author.session, wanted, range, *head, (&[], &[]), mesh);
             }

@@ -100,7 +100,7 @@ impl Conversations {
         let (first, head) = (conversation.state.first(), conversation.visible);
         let (range, expired) = range(&wanted, (first, head), self.limits.page_messages_max);
         if let Some(expired) = expired {
-            self.tell_gap(session, wanted.conversation, expired, GapCause::Expired, mesh);
+            self.tell_gap(session, &wanted, expired, GapCause::Expired, mesh);
         }
         let Some(conversation) = self.by_id.get(&wanted.conversation) else { return };
         let Some(range) = range else {
@@ -216,7 +216,7 @@ impl Conversations {
             );
             for (range, cause) in [(before, GapCause::Expired), (behind, GapCause::Lost)] {
                 if range.from <= range.to {
-                    self.tell_gap(session, wanted.conversation, range, cause, mesh);
+                    self.tell_gap(session, wanted, range, cause, mesh);
                 }
             }
         }
@@ -240,14 +240,15 @@ impl Conversations {
     pub(super) fn tell_gap(
         &mut self,
         session: SessionRef,
-        conversation: ConversationId,
+        wanted: &Wanted,
         range: Range,
         cause: GapCause,
         mesh: &mut Mesh,
     ) {
+        let conversation = wanted.conversation;
         let gap = Gap { conversation, from: range.from, to: range.to, cause };
         gap.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, Answers::Other, mesh);
+        self.reply(session, Answers::BeforeFetch(wanted.request), mesh);
     }
 
     /// Sends a page of a conversation that is at `head`.
@@ -275,7 +276,7 @@ impl Conversations {
             amendments,
         };
         page.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, Answers::Fetch, mesh);
+        self.reply(session, Answers::Fetch(wanted.request), mesh);
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) struct Pages {
     bytes: usize,
     /// Each with what goes before it.
     waiting: VecDeque<(Bytes, Bytes)>,
-    /// What goes before the next.
-    before: Bytes,
+    /// What goes before which answer: those to several fetches may mix, of which a session has few at a time.
+    before: Vec<(u32, Bytes)>,
     /// Streams that are not acknowledged whole, and what is not written of each.
     under_way: Vec<(StreamId, Bytes)>,
 }
@@ -34,14 +34,27 @@ impl Pages {
         self.waiting.is_empty() && self.under_way.is_empty() && self.before.is_empty()
     }
 
-    /// Adds a frame: what goes before the next answer, or the answer.
-    pub(super) fn push(&mut self, frame: Bytes, is_last: bool) {
-        self.bytes += frame.len();
-        if is_last {
-            self.waiting.push_back((std::mem::take(&mut self.before), frame));
-        } else {
-            self.before = Bytes::from([&self.before[..], &frame].concat());
-        }
+    /// Adds what goes before the answer to the fetch of that number.
+    pub(super) fn push_before(&mut self, request: u32, frame: &Bytes) {
+        let before = self.take_before(request);
+        let before = Bytes::from([&before[..], frame].concat());
+        self.bytes += before.len();
+        self.before.push((request, before));
+    }
+
+    /// What goes before an answer, which is not kept for it any more.
+    pub(super) fn take_before(&mut self, request: u32) -> Bytes {
+        let at = self.before.iter().position(|(of, _)| *of == request);
+        let before = at.map_or(Bytes::new(), |at| self.before.swap_remove(at).1);
+        self.bytes -= before.len();
+        before
+    }
+
+    /// Adds an answer.
+    pub(super) fn push(&mut self, request: u32, page: Bytes) {
+        let before = self.take_before(request);
+        self.bytes += before.len() + page.len();
+        self.waiting.push_back((before, page));
     }
 
     /// Goes on with what is under way, and opens streams, up to `under_way_max` and as far as the client allows; `head` is
@@ -96,5 +109,26 @@ impl Pages {
         self.bytes -= rest.len();
         // Fails where it was acknowledged whole.
         let _ = connection.send_stream(id).reset(quinn_proto::VarInt::from_u32(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_before_an_answer_goes_before_that_one() {
+        let mut pages = Pages::default();
+        pages.push_before(1, &Bytes::from_static(b"gap of 1, "));
+        pages.push_before(2, &Bytes::from_static(b"gap of 2, "));
+        pages.push_before(1, &Bytes::from_static(b"another, "));
+        pages.push(2, Bytes::from_static(b"page 2"));
+        pages.push(1, Bytes::from_static(b"page 1"));
+        pages.push_before(3, &Bytes::from_static(b"gap of 3, "));
+        pages.take_before(3);
+        pages.push(3, Bytes::from_static(b"page 3"));
+        let told: Vec<_> = pages.waiting.iter().map(|(before, page)| [&before[..], page].concat()).collect();
+        assert_eq!(told, [&b"gap of 2, page 2"[..], b"gap of 1, another, page 1", b"page 3"]);
+        assert_eq!(pages.bytes(), told.iter().map(Vec::len).sum::<usize>());
     }
 }

@@ -49,9 +49,9 @@ fn answers_to_fetches_have_streams_of_their_own_behind_what_is_live() {
     let (mut client, stream, id) = world.session(1, b"x");
     for nth in 0..12u8 {
         if nth == 3 {
-            world.quic.page(id, Bytes::from_static(b"gap"), false);
+            world.quic.before_page(id, 3, &Bytes::from_static(b"gap"));
         }
-        world.quic.page(id, Bytes::from(vec![nth; 30_000]), true);
+        world.quic.page(id, nth.into(), Bytes::from(vec![nth; 30_000]));
     }
     assert!(world.quic.page_bytes(id) >= 8 * 30_000, "few are under way at a time");
     assert_eq!(world.quic.write(id, &Bytes::from_static(b"live")), 4, "and leave room for live messages");
