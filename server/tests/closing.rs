@@ -75,8 +75,8 @@ fn crowd_size() -> u32 {
 fn a_drain_is_over_when_the_clients_have_gone() {
     for driver in DRIVERS {
         let data = tempfile::tempdir().expect("a directory");
-        let extra = ["--driver", driver, "--shards", "2", "--set", "limits.handshakes=0"];
-        let mut server = Server::start(data.path(), &[&extra[..], &["--set", "serve.drain=20s"]].concat());
+        let extra = ["--driver", driver, "--shards", "2", "--set", "serve.drain=20s"];
+        let mut server = Server::start(data.path(), &extra);
         let mut crowd: Vec<Raw> =
             (0..crowd_size()).map(|nth| Raw::sign_in(server.address, &format!("client {nth}"))).collect();
         let began = Instant::now();

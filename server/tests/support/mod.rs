@@ -57,6 +57,10 @@ fn command(data: &Path, extra: &[&str]) -> Command {
     if !extra.contains(&"--plane") {
         command.args(["--plane", "127.0.0.1:0"]);
     }
+    // Everybody in a test comes from one address.
+    if !extra.iter().any(|argument| argument.starts_with("limits.handshakes=")) {
+        command.args(["--set", "limits.handshakes=0"]);
+    }
     command.args(extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
