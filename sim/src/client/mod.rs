@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ringwire_client::core::{Config, Core, PublishId, RequestId};
 use ringwire_client::ws::Link;
-use ringwire_protocol::message::View;
+use ringwire_protocol::message::{PresenceState, View};
 use ringwire_protocol::{DeviceId, UserId};
 
 use quic::Quic;
@@ -100,6 +100,8 @@ pub struct Client {
     pub marked: u32,
     /// Whether the server has welcomed it on the present connection.
     pub is_welcome: bool,
+    /// How users are, as it was told on this connection.
+    pub presence: BTreeMap<UserId, PresenceState>,
     /// Whether it was told to end.
     pub is_ending: bool,
     /// It is there to read everything, in this room.
@@ -151,6 +153,7 @@ impl Client {
             written: BTreeMap::new(),
             marked: 0,
             is_welcome: false,
+            presence: BTreeMap::new(),
             is_ending: false,
             audit: None,
         }

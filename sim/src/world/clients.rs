@@ -16,13 +16,21 @@ use crate::check::{Promise, Room, Verdict};
 use crate::client::{Asked, Client, Standing};
 use crate::network::{Chunk, Dialler, Side, SocketId};
 
+/// How many watches a shard must allow for clients to watch, too.
+const WATCHES_FOR_ALL: usize = 1000;
+
 impl World {
     /// A client enters the world.
     pub(super) fn add_client(&mut self, name: String) {
         self.lives += 1;
         let life = self.lives;
         let device = format!("device-{life}");
-        let client = Client::new(name, &device, life, &self.settings, &mut self.random.clients);
+        let mut client = Client::new(name, &device, life, &self.settings, &mut self.random.clients);
+        // Where watches are scarce they are for the onlookers, who insist.
+        if self.settings.limits.watches_max >= WATCHES_FOR_ALL {
+            let watching = client.link.core().watch(self.client_now(), self.watched());
+            debug_assert!(watching.is_ok(), "it has asked for nothing else yet");
+        }
         self.clients.push(client);
         let index = self.clients.len() - 1;
         let in_us = self.random.workload.around(self.settings.act_us);
@@ -279,6 +287,10 @@ impl World {
                 self.clients[client].requests.remove(&request);
                 Ok(())
             }
+            Told::Presence { user, state, .. } => {
+                self.clients[client].presence.insert(user, state);
+                Ok(())
+            }
             Told::RequestFailed { request, error } => {
                 self.trace.tell(self.now_us, || format!("client {life}: {error}"));
                 self.on_request_failed(client, request);
@@ -293,7 +305,10 @@ impl World {
         self.trace.tell(self.now_us, || format!("client {life}: {state:?}"));
         match state {
             State::Connected(_) => self.clients[client].is_welcome = true,
-            State::Disconnected { .. } | State::Connecting { .. } => self.clients[client].is_welcome = false,
+            State::Disconnected { .. } | State::Connecting { .. } => {
+                self.clients[client].is_welcome = false;
+                self.clients[client].presence.clear();
+            }
             State::Failed(error) => {
                 return Promise::Progress.broken(format!("client {life} gives up for good: {error}"));
             }

@@ -35,7 +35,7 @@ impl World {
     }
 
     /// Everybody there may be to watch, and somebody there is not.
-    fn watched(&self) -> Vec<UserId> {
+    pub(super) fn watched(&self) -> Vec<UserId> {
         let names = (0..self.settings.users).map(|user| format!("user-{user}"));
         names.chain(["trickster".to_owned()]).map(|name| UserId::from_name(&name)).collect()
     }
@@ -278,6 +278,24 @@ impl World {
         on_socket || self.is_alive_on_quic(id)
     }
 
+    /// A client that was told of the user, and believes something else than is true. It hears of changes over QUIC, too,
+    /// where datagrams are lost.
+    fn wrong_client(&mut self, user: UserId, expected: PresenceState) -> Option<String> {
+        for client in 0..self.clients.len() {
+            let this = &self.clients[client];
+            let Some((id, _)) = this.socket.filter(|_| this.is_welcome) else { continue };
+            let Some(believed) = this.presence.get(&user).copied().filter(|believed| *believed != expected)
+            else {
+                continue;
+            };
+            let life = this.life;
+            if self.is_alive(id) && !self.is_frozen(client) {
+                return Some(format!("client {life} believes {believed:?} of {user}, who is {expected:?}"));
+            }
+        }
+        None
+    }
+
     /// What onlookers still wait for, and the first wrong thing that one of them believes.
     pub(super) fn onlookers_wait_for(&mut self, waits: &mut Vec<String>) -> Option<String> {
         let mut wrong = None;
@@ -285,18 +303,18 @@ impl World {
         let alive: Vec<bool> =
             sockets.into_iter().map(|socket| socket.is_some_and(|(id, _)| self.is_alive(id))).collect();
         for user in self.watched() {
-            let truth = self.truth(user);
+            let expected = match self.truth(user) {
+                Truth::Here => PresenceState::Online,
+                Truth::Gone => PresenceState::Offline,
+                Truth::Unclear => continue,
+            };
+            wrong = wrong.or_else(|| self.wrong_client(user, expected));
             for (number, onlooker) in self.onlookers.iter().enumerate() {
                 // Who cannot be reached learns nothing, and does not know it yet.
                 if !alive[number] {
                     continue;
                 }
                 let believed = onlooker.presence.get(&user).copied();
-                let expected = match truth {
-                    Truth::Here => PresenceState::Online,
-                    Truth::Gone => PresenceState::Offline,
-                    Truth::Unclear => continue,
-                };
                 if onlooker.is_welcome && believed != Some(expected) {
                     wrong.get_or_insert_with(|| {
                         format!("onlooker {number} believes {believed:?} of {user}, who is {expected:?}")
