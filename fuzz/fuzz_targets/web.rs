@@ -103,7 +103,7 @@ impl World {
         let frame = bytes::Bytes::from_static(b"what a session says");
         self.server.quic.write(id, &frame);
         self.server.quic.tell(id, &frame);
-        self.server.quic.page(id, 1, frame);
+        self.server.quic.page(id, frame);
         self.server.quic.challenge(id);
         assert!(self.server.quic.page_bytes(id) as u64 <= QUIC_SEND_BYTES);
     }

@@ -43,8 +43,12 @@ pub const PAGE_BYTES_MAX: usize = 32 * 1024;
 /// Messages in one page, whatever is asked for.
 pub const PAGE_MESSAGES_MAX: u16 = 256;
 
-/// What is around the messages and amendments in a page, bytes.
-pub const PAGE_OVERHEAD_BYTES: usize = 256;
+/// What is around the messages and amendments in a page, and before it of holes, bytes.
+pub const PAGE_OVERHEAD_BYTES: usize = 512;
+
+/// Bytes of that which is said before a page: of three holes, those that were given up before and after it was asked for,
+/// and those that are lost.
+pub const HOLES_BYTES: usize = 3 * 88;
 
 /// Bytes of the body of a reaction: a few signs, perhaps encrypted. A page of what is current brings all
 /// reactions to its messages. Longer: rejected.
@@ -284,7 +288,8 @@ const _: () = assert!(PRESENCE_SETTLE_MS < PRESENCE_SETTLE_INTERVAL_MS);
 const _: () = assert!(PRESENCE_ENTRIES_MAX * 32 + 64 <= 10_000, "fits the smallest frame of the simulation");
 const _: () = assert!(FETCHES_PER_SESSION as usize * PAGE_BYTES_MAX <= OUTBOX_BYTES_MAX / 2);
 const _: () = assert!(PAGE_BYTES_MAX + 1024 <= wire::FRAME_BYTES_MAX);
-const _: () = assert!(PAGE_OVERHEAD_BYTES >= 2 * wire::PAGE_OVERHEAD_BYTES_MAX, "two lists in a page");
+const _: () =
+    assert!(PAGE_OVERHEAD_BYTES >= 2 * wire::PAGE_OVERHEAD_BYTES_MAX + HOLES_BYTES, "two lists in a page");
 const _: () = assert!(REACTION_BODY_BYTES_MAX < PAGE_BYTES_MAX, "a page holds a reaction");
 const _: () = assert!(DELIVERY_BACKLOG >= REQUEST_RING);
 const _: () = assert!(JOINED_MEMBERS_MAX * (wire::NAME_BYTES_MAX + 64) < wire::FRAME_BYTES_MAX);

@@ -226,10 +226,10 @@ impl Config {
     pub fn from_values(values: &Values) -> Result<Self, ConfigFault> {
         let body = values.parse("limits.body", size_within(1, 15 << 20))?;
         let frame = values.parse("limits.frame", size_within(1 << 10, 16 << 20))?;
-        if body as usize + 256 > frame as usize {
+        if body as usize + 640 > frame as usize {
             return Err(fault(
                 "limits.body",
-                "a frame holds a body and 256 bytes around it; raise limits.frame or lower limits.body",
+                "a frame holds a body and 640 bytes around it; raise limits.frame or lower limits.body",
             ));
         }
         let kept = |age, messages| -> Result<Kept, ConfigFault> {

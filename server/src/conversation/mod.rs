@@ -460,7 +460,7 @@ impl Conversations {
         reject.encode(&mut self.encoder, &mut self.scratch);
         let answers = match which {
             Which::Request(_) => Answers::Other,
-            Which::Fetch(request) => Answers::Fetch(request),
+            Which::Fetch(_) => Answers::Fetch,
             Which::Attach(_) => Answers::Attach,
             Which::Publish(_) => Answers::Publish,
         };

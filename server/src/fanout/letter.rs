@@ -297,10 +297,8 @@ pub struct MemberChange {
 pub enum Answers {
     /// A `Publish`; a session has a window of them.
     Publish,
-    /// The `Fetch` of that number; a session has few at a time.
-    Fetch(u32),
-    /// Nothing yet, but is to be known before the answer to that `Fetch`.
-    BeforeFetch(u32),
+    /// A `Fetch`; a session has few at a time.
+    Fetch,
     /// A `Join`, an `Open` or a cursor of `Hello`, by a refusal; a session receives so many conversations.
     Attach,
     /// Anything else, or nothing.

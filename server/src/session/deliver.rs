@@ -32,7 +32,7 @@ impl Sessions {
             Delivery::Reply { session, frame, answers } => {
                 if let Some(live) = self.of_session(session).and_then(|connection| connection.session_mut()) {
                     live.answered(answers);
-                    if !self.answer_apart(session.connection, &frame, answers) {
+                    if !self.answer_apart(session.connection, &frame) {
                         self.pass_on(session.connection, &frame);
                     }
                 }

@@ -275,7 +275,7 @@ impl Sessions {
         if !self.ask(id, conversation, request, letter, mesh)
             && let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut())
         {
-            session.answered(Answers::Fetch(request));
+            session.answered(Answers::Fetch);
         }
     }
 

@@ -122,9 +122,9 @@ impl Session {
     fn answered(&mut self, answers: Answers) {
         match answers {
             Answers::Publish => self.publishes = self.publishes.saturating_sub(1),
-            Answers::Fetch(_) => self.fetches = self.fetches.saturating_sub(1),
+            Answers::Fetch => self.fetches = self.fetches.saturating_sub(1),
             Answers::Attach => self.attaching = self.attaching.saturating_sub(1),
-            Answers::BeforeFetch(_) | Answers::Other => {}
+            Answers::Other => {}
         }
     }
 }

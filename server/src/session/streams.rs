@@ -16,7 +16,7 @@ use ringwire_protocol::message::{ClientFrame, Head};
 use super::Sessions;
 use crate::clock::Now;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::letter::{Answers, Delivery};
+use crate::fanout::letter::Delivery;
 use crate::fanout::mesh::Mesh;
 use crate::fanout::queues::Queue;
 use crate::transport::carrier::Carrier;
@@ -168,21 +168,14 @@ impl Sessions {
         self.get_mut(id).is_some_and(|connection| connection.carrier.is_quic())
     }
 
-    /// Sends an answer to a fetch on a stream of its own, where the connection has such; `false`: it does not.
-    pub(super) fn answer_apart(&mut self, id: ConnectionId, frame: &Encoded, answers: Answers) -> bool {
-        let (Answers::Fetch(request) | Answers::BeforeFetch(request)) = answers else { return false };
-        if !self.is_quic(id) {
+    /// Sends an answer to a fetch, a page behind what it says of holes, on a stream of its own, where the connection has such; `false`: it does not.
+    pub(super) fn answer_apart(&mut self, id: ConnectionId, frame: &Encoded) -> bool {
+        let is_answer = has_type(frame, FrameType::Gap) || has_type(frame, FrameType::Page);
+        if !is_answer || !self.is_quic(id) {
             return false;
         }
-        let Some(quic) = &mut self.quic else { return false };
-        match answers {
-            Answers::BeforeFetch(_) => quic.before_page(id, request, &frame.frame()),
-            _ if has_type(frame, FrameType::Page) => quic.page(id, request, frame.frame()),
-            // A refusal. Who asks again is told again what goes before.
-            _ => {
-                quic.no_page(id, request);
-                return false;
-            }
+        if let Some(quic) = &mut self.quic {
+            quic.page(id, frame.frame());
         }
         true
     }

@@ -10,7 +10,7 @@ use ringwire_protocol::message::{Direction, GapCause};
 use super::super::state::{bucket_key, bucket_of};
 use super::super::{Conversations, Refusal, Which};
 use super::changes::{Changes, Standing, cut};
-use super::fetch::{Found, Range, Wanted};
+use super::fetch::{Content, Found, Hole, Range, Wanted};
 use super::reads::{ReadResult, Reading, cannot_read};
 use crate::fanout::letter::Author;
 use crate::fanout::mesh::Mesh;
@@ -27,6 +27,8 @@ pub(in super::super) struct Gathering {
     head: u64,
     /// The page's messages, ascending, without a hole; at least one.
     found: Vec<Found>,
+    /// What is said before it.
+    holes: Vec<Hole>,
     /// The bucket that is read, and its next entry.
     bucket: u64,
     next: u64,
@@ -45,7 +47,7 @@ impl Conversations {
         &mut self,
         author: Author,
         wanted: Wanted,
-        found: &[Found],
+        (found, holes): (&[Found], Vec<Hole>),
         head: u64,
         mesh: &mut Mesh,
     ) {
@@ -56,7 +58,10 @@ impl Conversations {
         }
         let bucket = bucket_of(found[0].0);
         let (found, changes) = (found.to_vec(), Changes::default());
-        self.gather(Box::new(Gathering { author, wanted, head, found, bucket, next: 1, changes }), mesh);
+        self.gather(
+            Box::new(Gathering { author, wanted, head, found, holes, bucket, next: 1, changes }),
+            mesh,
+        );
     }
 
     /// Reads on where there is something to read, and answers where there is nothing more.
@@ -129,6 +134,7 @@ impl Conversations {
     /// Sends the messages as they stand, as many as fit with what was said about them.
     fn current_page(&mut self, gathering: &Gathering, mesh: &mut Mesh) {
         let Gathering { author, wanted, head, found, changes, .. } = gathering;
+        let mut holes = gathering.holes.clone();
         if self.check_still_reader(author, wanted, mesh).is_none() {
             return;
         }
@@ -137,9 +143,10 @@ impl Conversations {
         let (gone, found) = found.split_at(found.partition_point(|(sequence, _)| *sequence <= expired));
         if let (Some((from, _)), Some((to, _))) = (gone.first(), gone.last()) {
             let range = Range { from: *from, to: *to };
-            self.tell_gap(author.session, wanted, range, GapCause::Expired, mesh);
+            holes.push(Hole(range, GapCause::Expired));
             if found.is_empty() {
-                return self.page(author.session, wanted, range, *head, (&[], &[]), mesh);
+                let content = Content { holes: &holes, ..Content::default() };
+                return self.page(author.session, wanted, range, *head, content, mesh);
             }
         }
         let frame_bytes_max = self.limits.frame_bytes_max - PAGE_OVERHEAD_BYTES;
@@ -178,6 +185,7 @@ impl Conversations {
         let mut said: Vec<&Found> = shown.iter().flat_map(|(_, standing)| &standing.amendments).collect();
         said.sort_unstable_by_key(|(sequence, _)| *sequence);
         let amendments: Vec<u8> = said.into_iter().flat_map(|(_, frame)| frame).copied().collect();
-        self.page(author.session, wanted, range, *head, (&frames, &amendments), mesh);
+        let content = Content { holes: &holes, frames: &frames, amendments: &amendments };
+        self.page(author.session, wanted, range, *head, content, mesh);
     }
 }

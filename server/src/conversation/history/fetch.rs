@@ -28,6 +28,26 @@ pub(in super::super) struct Range {
     pub to: u64,
 }
 
+/// What a fetch asks for of what there is.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Asked {
+    range: Range,
+    /// What it asks for of what is not kept any more.
+    expired: Option<Hole>,
+}
+
+/// Sequences that will not come, and why.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Hole(pub Range, pub GapCause);
+
+/// What a page brings: what is said before it of holes, messages, and what was said about them later.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Content<'a> {
+    pub holes: &'a [Hole],
+    pub frames: &'a [u8],
+    pub amendments: &'a [u8],
+}
+
 /// The sequences that a request asks for, out of those from `first` to `head`; and those before `first` that it asks
 /// for, which will not come.
 fn range(wanted: &Wanted, (first, head): (u64, u64), limit_max: u16) -> (Option<Range>, Option<Range>) {
@@ -99,10 +119,7 @@ impl Conversations {
         };
         let (first, head) = (conversation.state.first(), conversation.visible);
         let (range, expired) = range(&wanted, (first, head), self.limits.page_messages_max);
-        if let Some(expired) = expired {
-            self.tell_gap(session, &wanted, expired, GapCause::Expired, mesh);
-        }
-        let Some(conversation) = self.by_id.get(&wanted.conversation) else { return };
+        let expired = expired.map(|range| Hole(range, GapCause::Expired));
         let Some(range) = range else {
             // The next page goes on behind what is not kept, and no page ends where there is nothing.
             let from = match wanted.direction {
@@ -110,7 +127,8 @@ impl Conversations {
                 Direction::Backward => wanted.from.min(head + 1),
             };
             let empty = Range { from, to: from.saturating_sub(1) };
-            return self.page(session, &wanted, empty, head, (&[], &[]), mesh);
+            let content = Content { holes: expired.as_slice(), ..Content::default() };
+            return self.page(session, &wanted, empty, head, content, mesh);
         };
         // What of it is in memory, from the asked end on: fewer than asked for are as good an answer.
         let start = match wanted.direction {
@@ -121,7 +139,8 @@ impl Conversations {
             conversation.tail.from(start).map(|frames| (start..=range.to).zip(frames.cloned()).collect());
         let synced = conversation.synced;
         if let Some(found) = remembered.filter(|_| start <= range.to) {
-            return self.answer(author, &wanted, Range { from: start, ..range }, &found, mesh);
+            let asked = Asked { range: Range { from: start, ..range }, expired };
+            return self.answer(author, &wanted, asked, &found, mesh);
         }
         // The journal is read as far as it is synced; what is newer and already forgotten, in a moment.
         let readable = Range { to: range.to.min(synced), ..range };
@@ -144,7 +163,7 @@ impl Conversations {
             limit: u32::try_from(range.to - range.from + 1).unwrap_or(u32::MAX),
             bytes_max: self.limits.page_bytes_max,
         };
-        if let Err(error) = self.read(query, Reading::Page(author, wanted, range)) {
+        if let Err(error) = self.read(query, Reading::Page(author, wanted, Asked { range, expired })) {
             let refusal = cannot_read(wanted.conversation, &error);
             self.reject(session, wanted.conversation, which, &refusal, mesh);
         }
@@ -173,7 +192,7 @@ impl Conversations {
         &mut self,
         author: Author,
         wanted: &Wanted,
-        range: Range,
+        asked: Asked,
         result: ReadResult,
         mesh: &mut Mesh,
     ) {
@@ -183,9 +202,10 @@ impl Conversations {
         match result {
             Ok(page) => {
                 let entries = page.entries.into_iter().map(|entry| (entry.sequence, entry.payload));
+                let Range { from, to } = asked.range;
                 let found: Vec<Found> =
-                    entries.filter(|(sequence, _)| (range.from..=range.to).contains(sequence)).collect();
-                self.answer(author, wanted, range, &found, mesh);
+                    entries.filter(|(sequence, _)| (from..=to).contains(sequence)).collect();
+                self.answer(author, wanted, asked, &found, mesh);
             }
             Err(error) => {
                 let which = Which::Fetch(wanted.request);
@@ -195,8 +215,9 @@ impl Conversations {
     }
 
     /// Sends what was found; says first what is lost, so that nobody waits for it.
-    fn answer(&mut self, author: Author, wanted: &Wanted, asked: Range, found: &[Found], mesh: &mut Mesh) {
-        let session = author.session;
+    fn answer(&mut self, author: Author, wanted: &Wanted, asked: Asked, found: &[Found], mesh: &mut Mesh) {
+        let Asked { range: asked, expired: before } = asked;
+        let mut holes: Vec<Hole> = before.into_iter().collect();
         let known = self.by_id.get(&wanted.conversation);
         let (head, expired) = known.map_or((0, 0), |known| (known.visible, known.state.expired));
         // What was given up while the journal was read is not shown: what was said about it may be gone.
@@ -214,11 +235,8 @@ impl Conversations {
                 Range { to: lost.to.min(expired), ..lost },
                 Range { from: lost.from.max(expired + 1), ..lost },
             );
-            for (range, cause) in [(before, GapCause::Expired), (behind, GapCause::Lost)] {
-                if range.from <= range.to {
-                    self.tell_gap(session, wanted, range, cause, mesh);
-                }
-            }
+            let both = [Hole(before, GapCause::Expired), Hole(behind, GapCause::Lost)];
+            holes.extend(both.into_iter().filter(|Hole(range, _)| range.from <= range.to));
         }
         let kept = fit(found, self.limits.page_bytes_max, wanted.direction);
         let range = match (kept.first(), kept.last()) {
@@ -227,38 +245,26 @@ impl Conversations {
             _ => asked,
         };
         match wanted.view {
-            View::Current if !kept.is_empty() => self.begin_gathering(author, *wanted, kept, head, mesh),
+            View::Current if !kept.is_empty() => {
+                self.begin_gathering(author, *wanted, (kept, holes), head, mesh);
+            }
             _ => {
                 let mut frames = Vec::with_capacity(kept.iter().map(|(_, frame)| frame.len()).sum());
                 kept.iter().for_each(|(_, frame)| frames.extend_from_slice(frame));
-                self.page(session, wanted, range, head, (&frames, &[]), mesh);
+                let content = Content { holes: &holes, frames: &frames, ..Content::default() };
+                self.page(author.session, wanted, range, head, content, mesh);
             }
         }
     }
 
-    /// Says that these will not come.
-    pub(super) fn tell_gap(
-        &mut self,
-        session: SessionRef,
-        wanted: &Wanted,
-        range: Range,
-        cause: GapCause,
-        mesh: &mut Mesh,
-    ) {
-        let conversation = wanted.conversation;
-        let gap = Gap { conversation, from: range.from, to: range.to, cause };
-        gap.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, Answers::BeforeFetch(wanted.request), mesh);
-    }
-
-    /// Sends a page of a conversation that is at `head`.
+    /// Sends a page of a conversation that is at `head`, in one piece with what is said before it.
     pub(super) fn page(
         &mut self,
         session: SessionRef,
         wanted: &Wanted,
         range: Range,
         head: u64,
-        (frames, amendments): (&[u8], &[u8]),
+        content: Content<'_>,
         mesh: &mut Mesh,
     ) {
         let first = self.by_id.get(&wanted.conversation).map_or(1, |conversation| conversation.state.first());
@@ -272,11 +278,15 @@ impl Conversations {
                 Direction::Forward => range.to >= head,
                 Direction::Backward => range.from <= first,
             },
-            frames,
-            amendments,
+            frames: content.frames,
+            amendments: content.amendments,
         };
+        for Hole(Range { from, to }, cause) in content.holes.iter().copied() {
+            let gap = Gap { conversation: wanted.conversation, from, to, cause };
+            gap.encode(&mut self.encoder, &mut self.scratch);
+        }
         page.encode(&mut self.encoder, &mut self.scratch);
-        self.reply(session, Answers::Fetch(wanted.request), mesh);
+        self.reply(session, Answers::Fetch, mesh);
     }
 }
 

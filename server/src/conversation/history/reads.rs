@@ -9,7 +9,7 @@ use ringwire_protocol::id::ConversationId;
 use super::super::amend::Publisher;
 use super::super::{Conversations, Refusal, Which};
 use super::current::Gathering;
-use super::fetch::{Range, Wanted};
+use super::fetch::{Asked, Wanted};
 use crate::clock::Now;
 use crate::fanout::letter::{Author, SessionRef};
 use crate::fanout::mesh::Mesh;
@@ -18,7 +18,7 @@ use crate::store::{FetchError, Page, Query};
 /// What a read is for.
 pub(in super::super) enum Reading {
     /// The messages of a page.
-    Page(Author, Wanted, Range),
+    Page(Author, Wanted, Asked),
     /// What was said later about the messages of a page.
     Amendments(Box<Gathering>),
     /// A message that a publish of this device refers to.
@@ -55,8 +55,8 @@ impl Conversations {
     pub(in super::super) fn on_read(&mut self, now: Now, mesh: &mut Mesh) {
         while let Some((tag, result)) = self.log.take_fetched() {
             match self.reads.under_way.remove(&tag) {
-                Some(Reading::Page(author, wanted, range)) => {
-                    self.on_page_read(author, &wanted, range, result, mesh);
+                Some(Reading::Page(author, wanted, asked)) => {
+                    self.on_page_read(author, &wanted, asked, result, mesh);
                 }
                 Some(Reading::Amendments(gathering)) => self.on_amendments_read(gathering, result, mesh),
                 Some(Reading::Referred(publisher, reference)) => {

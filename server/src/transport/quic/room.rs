@@ -56,32 +56,16 @@ impl Quic {
         taken
     }
 
-    /// Sends the answer to the fetch of that number on a stream of its own, behind what is live.
-    pub fn page(&mut self, id: ConnectionId, request: u32, frame: Bytes) {
+    /// Sends an answer to a fetch on a stream of its own, behind what is live.
+    pub fn page(&mut self, id: ConnectionId, answer: Bytes) {
         let Some((index, peer)) = self.open_peer(id) else { return };
         peer.is_writing = true;
-        peer.pages.get_or_insert_default().push(request, frame);
+        peer.pages.get_or_insert_default().push(answer);
         self.widen(index);
         if let Some(peer) = self.peers.get_mut(index) {
             peer.advance_pages();
         }
         self.touch(index);
-    }
-
-    /// Keeps a `Gap` that goes before that answer, on the same stream.
-    pub fn before_page(&mut self, id: ConnectionId, request: u32, frame: &Bytes) {
-        if let Some((_, peer)) = self.open_peer(id) {
-            peer.pages.get_or_insert_default().push_before(request, frame);
-        }
-    }
-
-    /// There will be no such answer.
-    pub fn no_page(&mut self, id: ConnectionId, request: u32) {
-        let Some((_, peer)) = self.open_peer(id) else { return };
-        if let Some(pages) = &mut peer.pages {
-            pages.take_before(request);
-            peer.advance_pages();
-        }
     }
 
     /// Gives a connection more room, where there is some; whether it has got it just now.

@@ -43,8 +43,8 @@ fn so_many_have_more_room_and_the_others_make_do_with_little() {
     assert_eq!(world.quic.write(second_id, &much) as u64, limits::QUIC_SEND_LITTLE_BYTES);
     assert_eq!(world.quic.counters.wide, 1);
     let page = Bytes::from(vec![8; 60_000]);
-    world.quic.page(second_id, 1, page.clone());
-    world.quic.page(second_id, 2, page);
+    world.quic.page(second_id, page.clone());
+    world.quic.page(second_id, page);
 
     // It goes on in that: what is live before the answers, although those wait as well.
     let mut rest = much.slice(limits::QUIC_SEND_LITTLE_BYTES as usize..);

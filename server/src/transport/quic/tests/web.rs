@@ -84,7 +84,7 @@ fn a_session_of_a_browser_is_a_session_like_any_other() {
         world.exchange(&mut [&mut browser.client]);
         assert_eq!(world.read_all(id), b"more");
         assert_eq!(world.quic.write(id, &Bytes::from_static(b"welcome")), 7);
-        world.quic.page(id, 1, Bytes::from_static(b"page"));
+        world.quic.page(id, Bytes::from_static(b"page"));
         assert!(world.quic.tell(id, &Bytes::from_static(b"typing")));
         world.exchange(&mut [&mut browser.client]);
         assert_eq!(browser.client.read(live), b"welcome");
