@@ -42,7 +42,7 @@ impl Tls {
     }
 }
 
-/// TLS towards the holder of one certificate, whoever signed it, for requests beside the messages: [`Tls`] is for those.
+/// TLS towards the holder of one certificate, whoever signed it, for requests beside the messages.
 ///
 /// # Errors
 /// Where TLS cannot be set up.
