@@ -105,7 +105,7 @@ impl Sessions {
             version: VERSION,
             session: number,
             user: session.identity.user,
-            name: &session.identity.name,
+            name: session.identity.name(),
             heartbeat_ms: terms.heartbeat_ms,
             frame_bytes_max: terms.limits.frame_bytes_max as u32,
             body_bytes_max: terms.limits.body_bytes_max as u32,
@@ -198,7 +198,7 @@ impl Sessions {
             return self.on_open(id, request, conversation, mesh);
         }
         let names =
-            Box::new(JoinNames { conversation: join.name.into(), user: session.identity.name.clone() });
+            Box::new(JoinNames { conversation: join.name.into(), user: session.identity.name().into() });
         self.attach(id, request, conversation, Request::Join { author, request, names }, mesh);
     }
 

@@ -111,7 +111,7 @@ impl Sessions {
         if let Some(connection) = self.get_mut(id) {
             tracing::info!(
                 peer = %connection.peer,
-                user = connection.session().map(|session| &*session.identity.name),
+                user = connection.session().map(|session| session.identity.name()),
                 waiting_bytes = connection.stalled.as_ref().map_or(0, |stalled| stalled.bytes()),
                 "cut a connection that does not keep up; it resumes when it comes back"
             );

@@ -57,7 +57,7 @@ impl Sessions {
         let Some(author) = self.author_of(id) else { return };
         let Some(session) = self.get_mut(id).and_then(|connection| connection.session_mut()) else { return };
         if session.identity.may_join(name) {
-            let user = session.identity.name.clone();
+            let user = session.identity.name().into();
             let founding = Box::new(Founding { kind, name: name.into(), user, members });
             return self.attach(
                 id,
