@@ -168,7 +168,8 @@ impl Sessions {
         self.get_mut(id).is_some_and(|connection| connection.carrier.is_quic())
     }
 
-    /// Sends an answer to a fetch, a page behind what it says of holes, on a stream of its own, where the connection has such; `false`: it does not.
+    /// Sends an answer to a fetch, a page behind what it says of holes, on a stream of its own, where the connection has
+    /// such; `false`: it does not.
     pub(super) fn answer_apart(&mut self, id: ConnectionId, frame: &Encoded) -> bool {
         let is_answer = has_type(frame, FrameType::Gap) || has_type(frame, FrameType::Page);
         if !is_answer || !self.is_quic(id) {

@@ -292,7 +292,10 @@ impl Conversations {
 
 #[cfg(test)]
 mod tests {
+    use ringwire_protocol::message::Encoder;
+
     use super::*;
+    use crate::limits::HOLES_BYTES;
 
     fn wanted(from: u64, limit: u16, direction: Direction) -> Wanted {
         let conversation = ConversationId::ZERO;
@@ -343,6 +346,14 @@ mod tests {
         // Nothing is kept at all.
         let (actual, expired) = range(&wanted(1, 10, Forward), (101, 100), 256);
         assert_eq!((actual, expired), (None, Some(Range { from: 1, to: 100 })));
+    }
+
+    #[test]
+    fn what_is_said_of_holes_is_as_long_as_the_limits_have_it() {
+        let gap = Gap { conversation: ConversationId::ZERO, from: 1, to: u64::MAX, cause: GapCause::Lost };
+        let mut frame = Vec::new();
+        gap.encode(&mut Encoder::default(), &mut frame);
+        assert!(3 * frame.len() <= HOLES_BYTES, "{} bytes", frame.len());
     }
 
     fn found(sequences: impl IntoIterator<Item = u64>) -> Vec<Found> {

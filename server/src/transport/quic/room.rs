@@ -45,11 +45,12 @@ impl Quic {
         let Some((index, peer)) = self.open_peer(id) else { return bytes.len() };
         peer.is_writing = true;
         let mut taken = peer.write(bytes);
-        if taken < bytes.len() && self.widen(index) {
-            let rest = bytes.slice(taken..);
-            taken += self.peers.get_mut(index).map_or(rest.len(), |peer| peer.write(&rest));
-        }
-        if let Some(peer) = self.peers.get_mut(index) {
+        peer.advance_pages();
+        if taken < bytes.len()
+            && self.widen(index)
+            && let Some(peer) = self.peers.get_mut(index)
+        {
+            taken += peer.write(&bytes.slice(taken..));
             peer.advance_pages();
         }
         self.touch(index);
